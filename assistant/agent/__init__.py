@@ -1,0 +1,1 @@
+"""Answering questions from tool results; numbers never come from a language model."""

@@ -1,0 +1,1 @@
+"""Will it fit, where does it land, how fast: pure arithmetic, values in, values out."""

@@ -1,0 +1,1 @@
+"""The guides, and how they are searched."""

@@ -1,0 +1,1 @@
+"""What this computer is: detected, read from a file, or described in words."""

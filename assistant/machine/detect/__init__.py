@@ -1,0 +1,1 @@
+"""One probe per source of facts about this computer."""

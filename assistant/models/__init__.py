@@ -1,0 +1,1 @@
+"""What a model is: its name, its architecture, its file, and the catalog of known ones."""

@@ -1,0 +1,1 @@
+"""Which model, at which quantization, for which role, and why."""
