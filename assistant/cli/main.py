@@ -1,0 +1,128 @@
+"""The `assistant` command, and the one place that turns exceptions into text and exit codes.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 Ollama, 4 nothing fits, 5 partly done, 130 Ctrl-C.
+`run` returns the code, `main` ends the process with it. Nothing heavy is imported here:
+`assistant --help` costs little more than importing click.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+import click
+
+import assistant
+from assistant.cli import output
+from assistant.cli.options import DEBUG_KEY, examples
+from assistant.errors import AssistantError, UsageError
+
+INTERRUPTED_EXIT_CODE: Final = 130
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "assistant hardware",
+        "assistant fit llama3.1:8b --num-ctx 32k",
+        'assistant recommend --role code --machine "RTX 3060 12GB, 32GB RAM"',
+        'assistant ask "what runs on my 8GB card?"',
+    ),
+)
+@click.version_option(assistant.__version__, prog_name="assistant", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.  [ASSISTANT_DEBUG=1]")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Choose and run local language models that fit this computer."""
+    if debug:
+        ctx.meta[DEBUG_KEY] = True
+    if ctx.invoked_subcommand is None:
+        output.Output("").print(ctx.get_help())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; every error is printed, none escapes."""
+    try:
+        return int(cli.main(list(arguments), prog_name="assistant", standalone_mode=False) or 0)
+    except output.PipeClosedError:
+        return 0
+    except (click.Abort, KeyboardInterrupt):
+        return _report(arguments, _Interrupted("stopped."))
+    except click.ClickException as error:
+        return _report(arguments, _usage_error(error))
+    except AssistantError as error:
+        _traceback_if_asked(arguments)
+        return _report(arguments, error)
+    except Exception as error:
+        _traceback_if_asked(arguments)
+        return _report(arguments, _unexpected(error))
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and end it."""
+    sys.exit(run(sys.argv[1:]))
+
+
+class _Interrupted(AssistantError):
+    code = "interrupted"
+    exit_code = INTERRUPTED_EXIT_CODE
+
+
+def _report(arguments: Sequence[str], error: AssistantError) -> int:
+    try:
+        if "--json" in _options(arguments):
+            named = next((a for a in arguments if a in cli.commands), "")
+            output.write_json(output.envelope(named, {}, status="error", errors=[error]))
+        else:
+            output.write_error(error)
+    except output.PipeClosedError:
+        pass
+    return error.exit_code
+
+
+def _usage_error(error: click.ClickException) -> UsageError:
+    """Return click's complaint as ours: a sentence, and the help to ask for."""
+    ctx = getattr(error, "ctx", None)
+    message = error.format_message().strip()
+    message = message[:1].lower() + message[1:] if message[1:2].islower() else message
+    path = ctx.command_path if ctx is not None else "assistant"
+    return UsageError(message, hint=f"See: {path} --help")
+
+
+def _unexpected(error: Exception) -> AssistantError:
+    """Return an exception nobody foresaw as one sentence."""
+    said = str(error).strip().partition("\n")[0]
+    name = type(error).__name__
+    return AssistantError(
+        f"something unexpected went wrong ({name}{': ' + said if said else ''}).",
+        hint="This is a defect of the program. Run with --debug to see where it happened.",
+    )
+
+
+def _options(arguments: Sequence[str]) -> Sequence[str]:
+    """Return the arguments before a bare `--`."""
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
+
+
+def _traceback_if_asked(arguments: Sequence[str]) -> None:
+    asked = os.environ.get("ASSISTANT_DEBUG", "") not in {"", "0"}
+    if asked or "--debug" in _options(arguments):
+        import traceback
+
+        sys.stderr.write(traceback.format_exc())
+
+
+def _register() -> None:
+    """Add the commands; their modules import click and our records only."""
+    import contextlib
+    import importlib
+
+    for name in ("hardware", "fit", "recommend", "ask"):
+        with contextlib.suppress(ModuleNotFoundError):
+            cli.add_command(getattr(importlib.import_module(f"assistant.cli.{name}"), name))
+
+
+_register()
