@@ -23,8 +23,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from speed_fitting import fit_constants, leave_devices_out
+
 from assistant.fit.speed import DecodeStep, cpu_bandwidth, gpu_step_seconds
-from assistant.fit.speed_constants import FITTED, TINY_BYTES, SpeedConstants
+from assistant.fit.speed_constants import (
+    FITTED,
+    GPU_RANGE,
+    TINY_BYTES,
+    TINY_RANGE,
+    SpeedConstants,
+)
 from assistant.machine.records import Accelerator, Cpu, Machine, Ram
 
 # Rough share of a full cache that a step reads, by family: most layers keep a window only,
@@ -161,7 +169,7 @@ def report(rows: Sequence[Row], *, markdown: bool, worst: int) -> str:
         _table("Core rows by tier", core, lambda r: f"tier {r.record['tier']}", markdown),
         _table("Core rows by kind of model", core, _kind_of_model, markdown),
         _table("Core rows by split", core, lambda r: str(r.record.get("split")), markdown),
-        _table("Other rows, not scored", scored, lambda r: _other(r), markdown),
+        _table("Other rows, not scored", scored, _other, markdown),
         _range_line(core),
         _missing_line(rows),
     ]
@@ -221,8 +229,6 @@ def _render(headers: Sequence[str], lines: Sequence[Sequence[str]], markdown: bo
 
 def _range_line(core: Sequence[tuple[Row, float]]) -> str:
     """Return how much of the measured speeds the shown range covers."""
-    from assistant.fit.speed_constants import GPU_RANGE, TINY_RANGE
-
     inside = 0
     for row, found in core:
         low, high = TINY_RANGE if row.step.weight_bytes < TINY_BYTES else GPU_RANGE
@@ -266,8 +272,6 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 def fit_report(rows: Sequence[Row], *, leave_out: bool) -> str:
     """Return refitted constants and the error with each device left out of the fit."""
-    from speed_fitting import fit_constants, leave_devices_out
-
     dev = [r for r in rows if r.group == "core" and r.record.get("split", "dev") == "dev"]
     fitted = fit_constants(dev, estimate)
     lines = [f"{name:28} {value:.6g}" for name, value in fitted.named()]
@@ -284,7 +288,8 @@ def fit_report(rows: Sequence[Row], *, leave_out: bool) -> str:
 
 def _summary(name: str, pairs: Iterable[tuple[Row, float | None]]) -> str:
     errors = sorted(abs(found / row.record["tg"] - 1) for row, found in pairs if found)
-    return f"{name}: {len(errors)} rows, median {median(errors):.1%}, p90 {quantile(errors, 0.9):.1%}"
+    middle, high = median(errors), quantile(errors, 0.9)
+    return f"{name}: {len(errors)} rows, median {middle:.1%}, p90 {high:.1%}"
 
 
 def _interval(name: str, pairs: Iterable[tuple[Row, float | None]]) -> str:

@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from assistant.fit.kv_cache import cache_layout
 from assistant.fit.records import Placement, Speed, SpeedRange, WeightBytes
 from assistant.fit.speed_constants import (
     CPU_DESKTOP,
@@ -42,6 +43,7 @@ TYPICAL_DEPTH: Final = 1024
 """Tokens in the context for which `expected` holds: a question and its answer."""
 
 _DELTA_ARCHITECTURES: Final = ("qwen3next", "qwen35", "kimi-linear")
+_F32_BYTES: Final = 4
 _LAPTOP_CPU: Final = r"\d(?:U|H|HK|HS|HX|P|Y|V|G\d)\b|raspberry pi|\bN\d{2,3}\b|celeron|atom|mobile"
 
 
@@ -109,13 +111,15 @@ def estimate_speed(
     gpu_weight_bytes: int,
     host_weight_bytes: int,
     parameters_active: int | None,
+    num_parallel: int = 1,
 ) -> Speed:
     """Return decode and prompt speed in tokens per second, each None where unknown.
 
-    `kv_cache_bytes` is the whole cache at `num_ctx`; `gpu_weight_bytes` and
-    `host_weight_bytes` are the weights on either side, the input embedding (of which a step
-    reads one row) counted on the host. `expected` holds with TYPICAL_DEPTH tokens in the
-    context, `low` also with a full one. The formula is the module's.
+    `kv_cache_bytes` is the whole cache of `num_parallel` sequences of `num_ctx` tokens;
+    `gpu_weight_bytes` and `host_weight_bytes` are the weights on either side, the input
+    embedding (of which a step reads one row) counted on the host. The speed is that of one
+    request alone: `expected` with TYPICAL_DEPTH tokens in its context, `low` also with a full
+    one. The formula is the module's.
     """
     if placement.verdict == "none":
         return Speed(None, None, "it does not fit this machine")
@@ -127,9 +131,11 @@ def estimate_speed(
         host_weight_bytes=host_weight_bytes,
     )
     depth = min(num_ctx, TYPICAL_DEPTH)
-    filled = kv_cache_bytes * depth / num_ctx if num_ctx else 0.0
-    typical = _step_seconds(arch, placement, machine, reads, filled)
-    full = _step_seconds(arch, placement, machine, reads, float(kv_cache_bytes))
+    one = kv_cache_bytes / max(1, num_parallel)
+    typical, full = (
+        _step_seconds(arch, placement, machine, reads, _cache_read(arch, one, num_ctx, filled))
+        for filled in (depth, num_ctx)
+    )
     if isinstance(typical, str):
         return Speed(None, None, typical)
     decode = _range(1 / typical, _spread(placement, sum(reads)))
@@ -170,6 +176,29 @@ def _weights_read(
     return max(0.0, gpu), max(0.0, host)
 
 
+def _cache_read(arch: Architecture, cache_bytes: float, num_ctx: int, depth: int) -> float:
+    """Return the bytes that a step reads of a cache with `depth` of `num_ctx` tokens filled.
+
+    A block with a sliding window reads its window at most; a recurrent state is read and
+    written whole (for gated delta attention the fitted constants have that in them).
+    """
+    layout = cache_layout(arch)
+    filled = whole = state = 0
+    for index in layout.block_kinds:
+        kind = layout.kinds[index]
+        row = kind.k_elements + kind.v_elements
+        limit = layout.window if kind.windowed else num_ctx
+        filled += row * min(depth, limit)
+        whole += row * min(num_ctx, limit)
+        state += kind.state_elements
+    read = cache_bytes * filled / whole if whole else 0.0
+    return read if _is_delta(arch) else read + 2 * _F32_BYTES * state
+
+
+def _is_delta(arch: Architecture) -> bool:
+    return arch.name.startswith(_DELTA_ARCHITECTURES)
+
+
 def _step_seconds(
     arch: Architecture,
     placement: Placement,
@@ -189,7 +218,7 @@ def _step_seconds(
             cache_bytes=cache * on_gpu,
             blocks=arch.block_count * on_gpu,
             is_moe=arch.is_moe,
-            is_delta=arch.name.startswith(_DELTA_ARCHITECTURES),
+            is_delta=_is_delta(arch),
         )
         accelerator = _slowest(machine, placement)
         part = gpu_step_seconds(step, accelerator) if accelerator else None
