@@ -66,7 +66,9 @@ class OllamaSettings:
             self.context_length, self.num_parallel, self.kv_cache_type, self.flash_attention,
             self.gpu_overhead, self.sched_spread, self.igpu_enable,
         )  # fmt: skip
-        given = (f"{s.variable}={_shown(s.value)} from the environment" for s in settings if s.is_set)
+        given = (
+            f"{s.variable}={_shown(s.value)} from the environment" for s in settings if s.is_set
+        )
         return (*given, *self.ignored)
 
 

@@ -109,9 +109,7 @@ def _measured(machine: Machine) -> Machine:
     from assistant.machine.detect.measure import measure_memory_bandwidth
 
     measured = measure_memory_bandwidth()
-    ram = dataclasses.replace(
-        machine.ram, bandwidth_gb_per_s=measured, bandwidth_source="measured"
-    )
+    ram = dataclasses.replace(machine.ram, bandwidth_gb_per_s=measured, bandwidth_source="measured")
     return dataclasses.replace(machine, ram=ram)
 
 

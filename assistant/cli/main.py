@@ -50,13 +50,13 @@ def run(arguments: Sequence[str]) -> int:
     except output.PipeClosedError:
         return 0
     except (click.Abort, KeyboardInterrupt):
-        return _report(arguments, _Interrupted("stopped."))
+        return _report(arguments, InterruptedByUserError("stopped."))
     except click.ClickException as error:
         return _report(arguments, _usage_error(error))
     except AssistantError as error:
         _traceback_if_asked(arguments)
         return _report(arguments, error)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  the outermost layer explains everything
         _traceback_if_asked(arguments)
         return _report(arguments, _unexpected(error))
 
@@ -66,7 +66,9 @@ def main() -> NoReturn:
     sys.exit(run(sys.argv[1:]))
 
 
-class _Interrupted(AssistantError):
+class InterruptedByUserError(AssistantError):
+    """Ctrl-C: what was done so far is kept."""
+
     code = "interrupted"
     exit_code = INTERRUPTED_EXIT_CODE
 
@@ -120,7 +122,7 @@ def _register() -> None:
     import contextlib
     import importlib
 
-    for name in ("hardware", "fit", "recommend", "ask"):
+    for name in ("hardware", "fit", "recommend", "ask", "completion"):
         with contextlib.suppress(ModuleNotFoundError):
             cli.add_command(getattr(importlib.import_module(f"assistant.cli.{name}"), name))
 

@@ -34,7 +34,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 JSON_KEY = "assistant.json"
 DEBUG_KEY = "assistant.debug"
 TOKENS_PER_K = 1024
-
+# A test holds this equal to `assistant.config.KV_CACHE_TYPES`, whose import costs too much here.
 KV_CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 
 
@@ -43,9 +43,7 @@ class NumCtx(click.ParamType[int]):
 
     name = "tokens"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the tokens, or fail with what would be accepted."""
         if isinstance(value, int):
             return value
@@ -53,7 +51,8 @@ class NumCtx(click.ParamType[int]):
         factor = {"k": TOKENS_PER_K, "m": TOKENS_PER_K**2}.get(text[-1:], 1)
         digits = text[:-1] if factor > 1 else text
         if not digits.isdecimal() or not digits.isascii() or int(digits) == 0:
-            self.fail(f"{value!r} is not a context length; give tokens, such as 8192 or 32k.")
+            message = f"{value!r} is not a context length; give tokens, such as 8192 or 32k."
+            self.fail(message, param, ctx)
         return int(digits) * factor
 
 
