@@ -141,7 +141,7 @@ def cache_bytes(record: Record) -> float:
 
 def estimate(row: Row, constants: SpeedConstants = FITTED) -> float | None:
     """Return the estimated tokens per second of a row; None where there is no estimate."""
-    if row.group == "partial_offload" or row.group == "unknown_placement":
+    if row.group in {"partial_offload", "unknown_placement"}:
         return None
     if row.record["backend"] == "CPU":
         return _cpu_estimate(row)
