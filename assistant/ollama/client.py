@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from assistant.errors import OllamaError, UnknownModelError
 from assistant.ollama import wire
@@ -25,7 +25,7 @@ NOT_FOUND = 404
 
 
 class OllamaClient:
-    """Questions to one server. Nothing is sent before the first call."""
+    """Questions to one server; a context manager. Nothing is sent before the first call."""
 
     def __init__(
         self, address: ServerAddress | None = None, *, timeout_s: float = wire.ANSWER_TIMEOUT_S
@@ -38,6 +38,18 @@ class OllamaClient:
         self.address = address or configured_address()
         self.timeout_s = timeout_s
         self._official: ollama.Client | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        if self._official is not None:
+            self._official.close()  # type: ignore[no-untyped-call]
+            self._official = None
 
     def version(self) -> str:
         """Return the server's version, such as `0.33.0`.
