@@ -27,6 +27,7 @@ from device_additions import (  # noqa: E402
     ECC_ON,
     EXTRA_ALIASES,
     MEMORY_OPTIONS,
+    RARER_VERSION,
     USUAL_VERSION,
 )
 
@@ -145,7 +146,9 @@ def mark_usual(rows: list[dict[str, Any]]) -> None:
     """Mark, among devices that share an alias, the one that is meant when nothing else is said."""
     for row in rows:
         suffixed = re.search(r" \d+GB$", row["name"]) is not None
-        row["usual"] = not suffixed or row["name"] in USUAL_VERSION
+        row["usual"] = row["name"] in USUAL_VERSION or (
+            not suffixed and row["name"] not in RARER_VERSION
+        )
 
 
 def read_compute(path: Path) -> dict[str, float]:

@@ -52,8 +52,10 @@ MEMORY_OPTIONS: dict[str, tuple[int, ...]] = {
 ECC_ON = ("Tesla T4", "L4", "L40", "L40S", "A10", "A10G", "A40", "A2", "A16 (one of 4 GPUs)")
 
 # The version meant by a name without its memory, where it is neither the one whose name has no
-# suffix nor the smallest: the one that is far more common.
+# suffix nor the smallest: the one that is far more common; and one whose name has no suffix
+# but is not meant.
 USUAL_VERSION = ("GTX 1060 6GB", "H100 SXM 80GB")
+RARER_VERSION = ("H100 NVL",)
 
 # Names people and drivers use that do not follow from the device's own name.
 EXTRA_ALIASES: dict[str, tuple[str, ...]] = {
@@ -93,8 +95,10 @@ EXTRA_ALIASES: dict[str, tuple[str, ...]] = {
     "Tesla K80 (one GPU)": ("tesla k80", "k80"),
     "A16 (one of 4 GPUs)": ("a16",),
     "GH200 96GB": ("gh200", "grace hopper"),
-    "H100 SXM 80GB": ("h100 80gb hbm3", "h100 hbm3", "h100 sxm5", "h100 sxm"),
-    "H100 PCIe 80GB": ("h100 80gb hbm2e", "h100 hbm2e"),
+    "H100 SXM 80GB": ("h100", "h100 80gb hbm3", "h100 hbm3", "h100 sxm5", "h100 sxm"),
+    "H100 PCIe 80GB": ("h100", "h100 80gb hbm2e", "h100 hbm2e"),
+    "H100 NVL": ("h100",),
+    "Instinct MI250X": ("mi250",),
     "H200": ("h200 sxm",),
     "A100 SXM 80GB": ("a100 sxm4", "a100 sxm4 80gb", "a100 sxm"),
     "A100 40GB": ("a100 sxm4", "a100 sxm4 40gb", "a100 pcie", "a100 pcie 40gb"),

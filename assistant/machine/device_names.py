@@ -121,7 +121,7 @@ def _singular(words: tuple[str, ...]) -> tuple[str, ...]:
 
 @cache
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    word = re.compile(r"[a-z0-9]+")
+    word = re.compile(r"\d{1,3}x(?=[a-z]{0,5}\d{2})|[a-z0-9]+")
     trademark = re.compile(r"\((?:r|tm|c)\)|[®™©]")  # noqa: RUF001
     split = re.compile(
         rf"({_SPLIT_PREFIX})(\d{{2,4}})({_SUFFIXES})?s?"
