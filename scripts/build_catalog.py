@@ -48,7 +48,8 @@ def main(arguments: list[str]) -> int:
 def build(facts: list[Row], as_of: str) -> Row:
     """Return the whole catalog as it is written."""
     licences = load_input("licences.toml")["licence"]
-    corrections = load_input("models.toml")["models"]
+    reviewed = load_input("models.toml")
+    corrections = expand_languages(reviewed["models"], reviewed["language_sets"])
     evidence = load_input("evidence.toml")["evidence"]
     sources: dict[str, int] = {}
     by_id = {m["id"]: m for m in facts}
@@ -78,6 +79,18 @@ def load_input(name: str) -> Row:
         return tomllib.load(file)
 
 
+def expand_languages(entries: list[Row], sets: dict[str, list[str]]) -> list[Row]:
+    """Return the entries with the named sets of languages written out."""
+    for entry in entries:
+        if "languages" in entry:
+            entry["languages"] = [
+                code
+                for word in entry["languages"]
+                for code in (sets[word[1:]] if word.startswith("@") else [word])
+            ]
+    return entries
+
+
 def matches(patterns: list[str], model_id: str) -> bool:
     """Return whether a model is meant by one of the patterns; `!` takes models out again."""
     wanted = [p for p in patterns if not p.startswith("!")]
@@ -105,7 +118,7 @@ def model_row(
         "family": fact["family"],
         "title": merged.get("title", fact["title"]),
         "publisher": fact["publisher"],
-        "release": fact["release"],
+        "release": merged.get("release", fact["release"]),
         "licence": licence_index(licences, merged.get("licence", fact["licence"]["name"])),
         "parameters": [total, active],
         "context": merged.get("context_length", fact["context_length"]),
@@ -117,7 +130,7 @@ def model_row(
         "notes": merged.get("notes", []),
         "hints": hints(fact),
         "inline_projector": inline_projector(fact),
-        "confidence": confidence(fact, arch),
+        "confidence": merged.get("confidence") or confidence(fact, arch),
         "mla_keys": mla_keys(fact, merged),
         "architecture": arch,
         "variants": variants(merged, by_id),
@@ -136,6 +149,8 @@ def merge_corrections(corrections: list[Row]) -> Row:
         for key, value in entry.items():
             if key in {"notes", "cautions", "add_capabilities", "drop_capabilities"}:
                 merged[key] = [*merged.get(key, []), *value]
+            elif key == "architecture":
+                merged[key] = {**merged.get(key, {}), **value}
             elif key != "match":
                 merged[key] = value
     return merged
@@ -203,7 +218,8 @@ def cautions(fact: Row, merged: Row) -> list[str]:
         words.add("not-in-library")
     elif all(t["format"] != "gguf" or "cloud" in t["tag"] for t in fact["tags"]):
         words.add("cloud-only")
-    if fact["release"] and fact["release"] < "2025" and "embedding" not in fact["capabilities"]:
+    release = merged.get("release", fact["release"])
+    if release and release < "2025" and "embedding" not in capabilities(fact, merged):
         words.add("outdated")
     return sorted(words)
 

@@ -32,6 +32,7 @@ _SAME_NAME = (
     "shortconv_l_cache",
     "embedding_length_per_layer_input",
 )
+_BY_BLOCK = ("head_count_kv", "feed_forward_length", "key_length", "value_length")
 _SSM = {
     "conv_kernel": "ssm_conv_kernel",
     "inner_size": "ssm_inner_size",
@@ -51,18 +52,25 @@ _MEAN_POOLED = {"all-minilm", "multilingual-e5-large", "e5-large-v2"}
 
 def architecture_fields(fact: Row, merged: Row) -> Row | None:
     """Return the fields of our `Architecture`, or None where too little is known."""
-    arch = fact["arch"]
+    arch = dict(fact["arch"] or {})
     if merged.get("architecture_unknown"):
         return None
     overrides = merged.get("architecture", {})
-    if not arch or arch.get("block_count") is None or arch.get("head_count_kv") is None:
-        if not (arch and arch.get("block_count") and "head_count_kv" in overrides):
-            return dict(overrides) if overrides.get("block_count") else None
+    if arch.get("block_count") is None:
+        return dict(overrides) if "block_count" in overrides else None
+    if arch.get("head_count_kv") is None:
+        arch["head_count_kv"] = arch["head_count"]
+    for key in ("key_length", "value_length"):
+        if arch.get(key) is None:
+            arch[key] = arch["embedding_length"] // arch["head_count"]
+    if arch.get("mla") and merged.get("mla_keys"):
+        arch["mla_in_gguf"] = merged["mla_keys"] == "present"
+    arch.update({k: v for k, v in overrides.items() if k in _BY_BLOCK})
     fields: Row = {"name": _RENAMED.get(name := arch["general.architecture"], name)}
     for key in _SAME_NAME:
         if arch.get(key) is not None:
             fields[key] = arch[key]
-    for key in ("head_count_kv", "feed_forward_length", "key_length", "value_length"):
+    for key in _BY_BLOCK:
         if arch.get(key) is not None:
             fields[key] = collapse(arch[key])
     for key, ours in _SSM.items():
@@ -80,7 +88,7 @@ def architecture_fields(fact: Row, merged: Row) -> Row | None:
         fields["pooling_type"] = 1 if pooled_by_mean else _POOLING.get(fields["name"], 1)
     if fields.get("context_length") is None and fact["context_length"]:
         fields["context_length"] = fact["context_length"]
-    fields.update(overrides)
+    fields.update({k: v for k, v in overrides.items() if k not in _BY_BLOCK})
     if not fields.get("sliding_window"):
         fields.pop("sliding_window", None)
         fields.pop("sliding_window_pattern", None)
