@@ -288,12 +288,16 @@ def fit_report(rows: Sequence[Row], *, leave_out: bool) -> str:
 
 def _summary(name: str, pairs: Iterable[tuple[Row, float | None]]) -> str:
     errors = sorted(abs(found / row.record["tg"] - 1) for row, found in pairs if found)
+    if not errors:
+        return f"{name}: no rows"
     middle, high = median(errors), quantile(errors, 0.9)
     return f"{name}: {len(errors)} rows, median {middle:.1%}, p90 {high:.1%}"
 
 
 def _interval(name: str, pairs: Iterable[tuple[Row, float | None]]) -> str:
     ratios = sorted(row.record["tg"] / found for row, found in pairs if found)
+    if not ratios:
+        return f"{name}: no rows"
     return f"{name}: {quantile(ratios, 0.1):.2f} to {quantile(ratios, 0.9):.2f} of the estimate"
 
 

@@ -54,7 +54,7 @@ def render_estimates(
             machine_spec=machine_spec,
             style=style,
         )
-    rows = [_table_row(estimate, machine) for estimate in estimates]
+    rows = [_table_row(estimate) for estimate in estimates]
     headers = ("model", "download", "memory", "runs on", "longest ctx", "tokens/s")
     lines = [paragraph(headline(each, machine), width=width, hanging="  ") for each in estimates]
     assumed = dict.fromkeys(a for each in estimates for a in each.assumptions)
@@ -262,7 +262,7 @@ def _next(estimate: FitEstimate, machine: Machine, machine_spec: str | None) -> 
     return ""
 
 
-def _table_row(estimate: FitEstimate, machine: Machine) -> tuple[str, ...]:
+def _table_row(estimate: FitEstimate) -> tuple[str, ...]:
     placement, limits = estimate.placement, estimate.limits
     runs_on = {
         "gpu": "GPU",
