@@ -5,33 +5,19 @@ from __future__ import annotations
 import contextlib
 import io
 import ipaddress
-import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.running import CommandResult
+
 _real_connect = socket.socket.connect
 _real_connect_ex = socket.socket.connect_ex
 _CONFIGURED = ("OLLAMA_", "ASSISTANT_")
-
-
-@dataclass(frozen=True)
-class CommandResult:
-    """What one run of the program printed, and its exit code."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> Any:
-        """The object on stdout."""
-        return json.loads(self.stdout)
 
 
 @pytest.fixture(autouse=True)

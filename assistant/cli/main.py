@@ -112,9 +112,7 @@ def _options(arguments: Sequence[str]) -> Sequence[str]:
 def _traceback_if_asked(arguments: Sequence[str]) -> None:
     asked = os.environ.get("ASSISTANT_DEBUG", "") not in {"", "0"}
     if asked or "--debug" in _options(arguments):
-        import traceback
-
-        sys.stderr.write(traceback.format_exc())
+        output.write_traceback()
 
 
 def _register() -> None:

@@ -199,6 +199,13 @@ def write_error(error: AssistantError) -> None:
         _write(sys.stderr, f"{error.hint}\n")
 
 
+def write_traceback() -> None:
+    """Write the traceback of the exception being handled to stderr."""
+    import traceback
+
+    _write(sys.stderr, traceback.format_exc())
+
+
 def wants_color(stream: TextIO) -> bool:
     """True when escape codes are welcome: NO_COLOR, then FORCE_COLOR, then the terminal."""
     if os.environ.get("NO_COLOR"):
