@@ -1,6 +1,7 @@
 """Score the decode-speed estimate on files of measured speeds.
 
-    python benchmarks/speed.py FILE... [--markdown] [--worst N] [--all-groups]
+    python benchmarks/speed.py FILE... [--markdown] [--worst N]
+    python benchmarks/speed.py FILE... --update docs/speed.md
     python benchmarks/speed.py FILE... --fit-dev
 
 A FILE is JSON with `records`, one measurement each: device class and bandwidth, backend,
@@ -48,6 +49,7 @@ F16_CACHE_BYTES = 4  # one key and one value element
 USUAL_LAYERS = 32
 MXFP4_BITS, Q8_0_BITS = 4.25, 8.5
 BACKENDS = {"CUDA": "cuda", "ROCm": "rocm", "Metal": "metal", "Vulkan": "vulkan"}
+TABLES_BEGIN, TABLES_END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 Record = dict[str, Any]
 
@@ -72,14 +74,28 @@ def main() -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
     parser.add_argument("--worst", type=int, default=15, metavar="N", help="rows to list")
+    parser.add_argument("--update", type=Path, metavar="DOC", help="rewrite the tables in DOC")
     parser.add_argument("--fit-dev", action="store_true", help="refit on dev rows")
     parser.add_argument("--no-leave-out", action="store_true", help="with --fit-dev: fit only")
     arguments = parser.parse_args()
     rows = [row_of(r) for file in arguments.files for r in read_records(file)]
     if arguments.fit_dev:
         print(fit_report(rows, leave_out=not arguments.no_leave_out))
+    elif arguments.update:
+        update_document(arguments.update, report(rows, markdown=True, worst=arguments.worst))
     else:
         print(report(rows, markdown=arguments.markdown, worst=arguments.worst))
+
+
+def update_document(document: Path, tables: str) -> None:
+    """Replace what stands between the two marker lines of a Markdown file by the tables."""
+    text = document.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(TABLES_BEGIN)
+    _, end, after = rest.partition(TABLES_END)
+    if not begin or not end:
+        raise SystemExit(f"{document} lacks the lines {TABLES_BEGIN} and {TABLES_END}")
+    new = f"{before}{begin}\n\n{tables}\n\n{end}{after}"
+    document.write_text(new, encoding="utf-8")
 
 
 def read_records(file: Path) -> list[Record]:
