@@ -1,0 +1,1 @@
+"""Servers and writers that several tests use."""
