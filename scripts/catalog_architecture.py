@@ -47,54 +47,54 @@ _POOLING = {
     "gemma-embedding": 1,
     "qwen3": 3,
 }
-_MEAN_POOLED = {"all-minilm", "multilingual-e5-large", "e5-large-v2"}
+_MEAN_POOLED = {"all-minilm"}
 
 
 def architecture_fields(fact: Row, merged: Row) -> Row | None:
     """Return the fields of our `Architecture`, or None where too little is known."""
-    arch = dict(fact["arch"] or {})
+    overrides = merged.get("architecture", {})
     if merged.get("architecture_unknown"):
         return None
-    overrides = merged.get("architecture", {})
-    if arch.get("block_count") is None:
+    if (fact["arch"] or {}).get("block_count") is None:
         return dict(overrides) if "block_count" in overrides else None
-    if arch.get("head_count_kv") is None:
-        arch["head_count_kv"] = arch["head_count"]
-    for key in ("key_length", "value_length"):
-        if arch.get(key) is None:
-            arch[key] = arch["embedding_length"] // arch["head_count"]
-    if arch.get("mla") and merged.get("mla_keys"):
-        arch["mla_in_gguf"] = merged["mla_keys"] == "present"
-    arch.update({k: v for k, v in overrides.items() if k in _BY_BLOCK})
+    arch = completed(fact["arch"], merged)
     fields: Row = {"name": _RENAMED.get(name := arch["general.architecture"], name)}
-    for key in _SAME_NAME:
-        if arch.get(key) is not None:
-            fields[key] = arch[key]
-    for key in _BY_BLOCK:
-        if arch.get(key) is not None:
-            fields[key] = collapse(arch[key])
-    for key, ours in _SSM.items():
-        if (arch.get("ssm") or {}).get(key) is not None:
-            fields[ours] = arch["ssm"][key]
+    fields |= {key: arch[key] for key in _SAME_NAME if arch.get(key) is not None}
+    fields |= {key: collapse(arch[key]) for key in _BY_BLOCK if arch.get(key) is not None}
+    state_space = arch.get("ssm") or {}
+    fields |= {ours: state_space[key] for key, ours in _SSM.items() if key in state_space}
     add_window_pattern(fields, arch)
     add_recurrent_layers(fields, arch)
     add_mla(fields, arch)
-    add_head_split(fields, arch)
+    widen_shared_blocks(fields, arch)
     tied = (arch.get("size_check") or {}).get("output_tied")
     if tied is not None:
         fields["tied_embeddings"] = tied
     if "embedding" in fact["capabilities"]:
-        pooled_by_mean = fact["ollama_name"] in _MEAN_POOLED or fact["id"] in _MEAN_POOLED
+        pooled_by_mean = fact["ollama_name"] in _MEAN_POOLED
         fields["pooling_type"] = 1 if pooled_by_mean else _POOLING.get(fields["name"], 1)
     if fields.get("context_length") is None and fact["context_length"]:
         fields["context_length"] = fact["context_length"]
-    fields.update({k: v for k, v in overrides.items() if k not in _BY_BLOCK})
+    fields |= {key: value for key, value in overrides.items() if key not in _BY_BLOCK}
     if not fields.get("sliding_window"):
         fields.pop("sliding_window", None)
         fields.pop("sliding_window_pattern", None)
-    if fields.get("feed_forward_length") is None:
-        fields["feed_forward_length"] = 0
     return fields
+
+
+def completed(arch: Row, merged: Row) -> Row:
+    """Return the numbers with reviewed corrections, and GGUF's defaults for keys left out."""
+    full = dict(arch)
+    if full.get("head_count_kv") is None:
+        full["head_count_kv"] = full["head_count"]
+    for key in ("key_length", "value_length"):
+        if full.get(key) is None:
+            full[key] = full["embedding_length"] // full["head_count"]
+    if full.get("mla") and merged.get("mla_keys"):
+        full["mla_in_gguf"] = merged["mla_keys"] == "present"
+    overrides = merged.get("architecture", {})
+    full.update({key: value for key, value in overrides.items() if key in _BY_BLOCK})
+    return full
 
 
 def collapse(value: int | list[int]) -> int | list[int]:
@@ -158,7 +158,7 @@ def add_mla(fields: Row, arch: Row) -> None:
         fields["value_length"] = mla["kv_lora_rank"]
 
 
-def add_head_split(fields: Row, arch: Row) -> None:
+def widen_shared_blocks(fields: Row, arch: Row) -> None:
     """Widen the feed-forward of the shared-KV blocks where the model doubles it."""
     if not arch.get("feed_forward_length_note", "").startswith("use_double_wide_mlp"):
         return
@@ -182,7 +182,8 @@ def count_parameters(arch: Row) -> int | None:
     keys = arch["key_length"] * arch["head_count_kv"]
     values = arch["value_length"] * arch["head_count_kv"]
     queries = arch["key_length"] * arch["head_count"]
-    attention = width * (queries + keys + values) + arch["value_length"] * arch["head_count"] * width
+    output = arch["value_length"] * arch["head_count"]
+    attention = width * (queries + keys + values + output)
     if arch.get("expert_count"):
         inner = arch.get("expert_feed_forward_length") or arch["feed_forward_length"]
         forward = arch["expert_count"] * 3 * width * inner + width * arch["expert_count"]

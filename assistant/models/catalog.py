@@ -69,9 +69,7 @@ class Catalog:
     def family(self, name: str) -> tuple[ModelCard, ...]:
         """Return the models of one family; empty when there is none of that name."""
         wanted = name.lower()
-        return tuple(
-            [self._card(i) for i, row in enumerate(self._rows) if row["family"] == wanted]
-        )
+        return tuple([self._card(i) for i, row in enumerate(self._rows) if row["family"] == wanted])
 
     def card(self, name: str) -> ModelCard | None:
         """Return the model of exactly that name (`qwen3.5:9b`, `openhermes`), or None."""
@@ -122,6 +120,22 @@ class Catalog:
             words = _variant_words(like)
             return min(candidates, key=lambda tag: (len(_variant_words(tag) ^ words), tag.name))
         return _tag_outside_library(card, like, level)
+
+    def tag_for(self, card: ModelCard, level: str | None = None) -> Tag | None:
+        """Return a model's default tag, or its tag at a level; None when it has no tag at all.
+
+        A level without a tag in the library gives one with `in_library` False.
+        """
+        default = _default_tag(card)
+        if level is None:
+            return default
+        if default is None:
+            return _tag_outside_library(card, None, level)
+        return self.tag_with_level(card, default, level)
+
+    def named_tag(self, card: ModelCard, name: str) -> Tag | None:
+        """Return the tag of that full name or other name, whatever the case of its letters."""
+        return _named_tag(card, name.lower())
 
     def search(self, words: str) -> list[ModelCard]:
         """Return the models whose name, title, publisher or capabilities hold all the words."""
@@ -230,15 +244,18 @@ class Catalog:
         """Return the model of a loosely written name such as `Llama 3.1 8B Q5_K_M`."""
         from assistant.models.text_matching import match_name
 
-        found = match_name(self, text)
+        found = None if ":" in text else match_name(self, text)
         if found is not None:
             card, tag = found
             return card, (tag if level is None else self.tag_with_level(card, tag, level))
-        near = self.near_names(text)
-        hint = f"Did you mean {' or '.join(near)}?" if near else None
+        meant = [match.card.name for match in self.match_text(text)]
+        near = list(dict.fromkeys([*meant, *self.near_names(text)]))[:3]
+        shown = text if len(text) <= 80 else text[:77] + "..."
         raise UnknownModelError(
-            f"No model {text!r} is known.",
-            hint=hint or "`assistant models list` shows the known ones.",
+            f"No model {shown!r} is known.",
+            hint=f"Did you mean {_alternatives(near)}?"
+            if near
+            else "Write it as in Ollama's library (llama3.1:8b) or as hf.co/user/repository.",
         )
 
     def _find_hugging_face(self, name: ModelName, level: str | None) -> tuple[ModelCard, Tag]:
@@ -346,6 +363,10 @@ def _repository_key(repository: str) -> str:
     """Return a repository name without what repackagers add, for comparing."""
     key = repository.lower().removesuffix("-gguf").removeprefix("meta-")
     return "".join(c for c in key if c.isalnum())
+
+
+def _alternatives(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _listed(names: list[str], most: int = 6) -> str:

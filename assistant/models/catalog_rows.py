@@ -18,10 +18,10 @@ _PURPOSES: Final[dict[str, Purpose]] = {
     "c": "code-base",
 }
 _EXACTNESS: Final[dict[str, Exactness]] = {"x": "exact", "d": "derived", "l": "listed"}
-_TAG_DEFAULTS: Final = (
+_TAG_DEFAULTS: Final[tuple[Any, ...]] = (
     None, (), None, "i", None, None, None, "l", None, None, "gguf", True, False, 0, None
 )  # fmt: skip
-_SCORE_DEFAULTS: Final = (None, None, None, None, 0, None)
+_SCORE_DEFAULTS: Final[tuple[Any, ...]] = (None, None, None, None, 0, None)
 _PER_BLOCK: Final = ("feed_forward_length", "head_count", "head_count_kv")
 _FLAGS: Final = ("sliding_window_pattern", "recurrent_layers")
 
@@ -78,7 +78,7 @@ def build_tag(
     model: str, row: list[Any], context: int | None, variants: list[Architecture | None]
 ) -> Tag:
     """Return one tag; the model's context length stands in where the tag has none."""
-    values = (*row, *_TAG_DEFAULTS[len(row) :])
+    values: tuple[Any, ...] = (*row, *_TAG_DEFAULTS[len(row) :])
     (
         name, aliases, quantization, purpose, download, blob, projector, exactness,
         digest, own_context, file_format, pullable, aware, variant, capabilities,
@@ -104,7 +104,8 @@ def build_tag(
 
 def build_benchmark(row: list[Any], catalog: dict[str, Any]) -> Benchmark:
     """Return one score."""
-    name, value, setting, by, source, date = (*row, *_SCORE_DEFAULTS[len(row) :])
+    values: tuple[Any, ...] = (*row, *_SCORE_DEFAULTS[len(row) :])
+    name, value, setting, by, source, date = values
     cite = catalog["sources"][source] if isinstance(source, int) else source
     return Benchmark(name, value, setting, by, cite, date)
 

@@ -7,11 +7,17 @@ not matter. What had to be assumed (a family without a size, a size without a fa
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from assistant.models.card import ModelCard, Tag
 from assistant.models.names import parse_quantization
+from assistant.models.usual_names import (
+    BRANDS,
+    EVERYDAY_WORDS,
+    SIZE_WORDS,
+    TYPICAL_BY_SIZE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +31,8 @@ class MatchedModel:
 
     `card` is the model meant, or the usual one of a family named without a size (`sized`
     is False then). `span` is where it stands in the text. `quantization` is the level asked
-    for, or None. `assumption` says in one sentence what was not stated.
+    for, or None; `tag` is the tag of that level, or the model's default. `assumption` says in
+    one sentence what was not stated.
     """
 
     card: ModelCard
@@ -34,131 +41,8 @@ class MatchedModel:
     span: tuple[int, int]
     quantization: str | None = None
     assumption: str | None = None
+    tag: Tag | None = None
 
-
-# Names people use that are not a family of the library, each with the families it can mean,
-# the likeliest first; the first that has the size asked for is taken.
-_BRANDS: Final[dict[str, tuple[str, ...]]] = {
-    "llama": ("llama3.3", "llama3.1", "llama3.2", "llama4", "llama3", "llama2"),
-    "metallama": ("llama3.3", "llama3.1", "llama3.2", "llama4", "llama3", "llama2"),
-    "qwen": ("qwen3.5", "qwen3.8", "qwen3.6", "qwen3", "qwen2.5", "qwen2", "qwen"),
-    "qwencoder": ("qwen3-coder", "qwen2.5-coder"),
-    "qwenvl": ("qwen3-vl", "qwen2.5vl"),
-    "gemma": ("gemma", "gemma4", "gemma3", "gemma2", "gemma3n"),
-    "phi": ("phi4", "phi4-mini", "phi3", "phi"),
-    "phi2": ("phi",),
-    "deepseek": ("deepseek-r1", "deepseek-v3.1", "deepseek-v3", "deepseek-coder"),
-    "r1": ("deepseek-r1",),
-    "deepseekcoderv1": ("deepseek-coder",),
-    "deepseekv2lite": ("deepseek-v2",),
-    "deepseekcoderv2lite": ("deepseek-coder-v2",),
-    "starcoder": ("starcoder2",),
-    "granite": ("granite4.2", "granite4.1", "granite4", "granite3.3"),
-    "granite4.0": ("granite4",),
-    "dolphin": ("dolphin3", "dolphin-llama3", "dolphin-mistral", "dolphin-mixtral"),
-    "hermes": ("hermes3",),
-    "olmo": ("olmo-3", "olmo2"),
-    "olmo3": ("olmo-3",),
-    "smollm": ("smollm2",),
-    "nemotron": ("nemotron-3-nano", "nemotron-3-super", "nemotron-mini"),
-    "commandr+": ("command-r-plus",),
-    "nomic": ("nomic-embed-text",),
-    "nomicembed": ("nomic-embed-text",),
-    "nomicembedtextv1.5": ("nomic-embed-text",),
-    "mxbai": ("mxbai-embed-large",),
-    "minilm": ("all-minilm",),
-    "allminilml6v2": ("all-minilm",),
-    "arcticembed": ("snowflake-arctic-embed2", "snowflake-arctic-embed"),
-    "bgelargeen": ("bge-large",),
-    "bgelargeenv1.5": ("bge-large",),
-    "multilinguale5": ("multilingual-e5-large",),
-    "mythomax": ("mythomax-l2-13b",),
-    "functionary": ("functionary-small-v3.2",),
-    "kimi": ("kimi-k2.6",),
-    "kimik2": ("kimi-k2.6",),
-    "glm4.7": ("glm-4.7-flash",),
-    "glm": ("glm-4.7-flash", "glm4"),
-    "mistral7b": ("mistral",),
-    "mistralsmall3": ("mistral-small",),
-    "lfm2.5": ("lfm2.5", "lfm2.5-thinking"),
-    "minicpm": ("minicpm-v",),
-    "gptoss": ("gpt-oss",),
-    "codegemma": ("codegemma",),
-    "wizardlm": ("wizardlm2", "wizardlm-uncensored"),
-    "stablelm": ("stablelm2", "stablelm-zephyr"),
-    "orca": ("orca2",),
-    "exaone": ("exaone3.5",),
-    "internlm": ("internlm2",),
-    "ornith": ("ornith-1.5", "ornith"),
-    "laguna": ("laguna-xs-2.1",),
-    "devstral2": ("devstral-small-2",),
-}
-# Words that stand for a size in some families.
-_SIZE_WORDS: Final[dict[str, str]] = {
-    "phi3mini": "phi3:3.8b",
-    "phi3medium": "phi3:14b",
-    "phi3.5mini": "phi3.5:3.8b",
-    "llama4scout": "llama4:16x17b",
-    "llama4maverick": "llama4:128x17b",
-    "granite4micro": "granite4:3b",
-    "granite4small": "granite4:small-h",
-    "granite4tiny": "granite4:tiny-h",
-    "gemma3ne2b": "gemma3n:e2b",
-    "gemma3ne4b": "gemma3n:e4b",
-    "codellamapython": "codellama:7b",
-    "phi4reasoningplus": "phi4-reasoning:14b",
-}
-# A well-known model for a size named alone, so that a size and level still give a figure.
-_TYPICAL: Final[dict[str, str]] = {
-    "0.5b": "qwen2.5:0.5b",
-    "0.6b": "qwen3:0.6b",
-    "1b": "llama3.2:1b",
-    "1.1b": "tinyllama:1.1b",
-    "1.5b": "qwen2.5:1.5b",
-    "1.7b": "qwen3:1.7b",
-    "2b": "gemma2:2b",
-    "3b": "llama3.2:3b",
-    "3.8b": "phi3:3.8b",
-    "4b": "qwen3.5:4b",
-    "6b": "yi:6b",
-    "6.7b": "deepseek-coder:6.7b",
-    "7b": "mistral:7b",
-    "8b": "llama3.1:8b",
-    "9b": "gemma2:9b",
-    "10b": "falcon3:10b",
-    "11b": "solar:10.7b",
-    "12b": "mistral-nemo:12b",
-    "13b": "llama2:13b",
-    "14b": "qwen2.5:14b",
-    "15b": "starcoder2:15b",
-    "16b": "deepseek-coder-v2:16b",
-    "20b": "gpt-oss:20b",
-    "22b": "mistral-small:22b",
-    "24b": "mistral-small3.2:24b",
-    "27b": "gemma2:27b",
-    "30b": "qwen3:30b",
-    "31b": "gemma4:31b",
-    "32b": "qwen2.5:32b",
-    "33b": "deepseek-coder:33b",
-    "34b": "yi:34b",
-    "35b": "command-r:35b",
-    "40b": "falcon:40b",
-    "65b": "llama3.3:70b",
-    "70b": "llama3.3:70b",
-    "72b": "qwen2.5:72b",
-    "80b": "qwen3-next:80b",
-    "104b": "command-r-plus:104b",
-    "110b": "qwen:110b",
-    "120b": "gpt-oss:120b",
-    "123b": "mistral-large:123b",
-    "180b": "falcon:180b",
-    "235b": "qwen3:235b",
-    "405b": "llama3.1:405b",
-    "480b": "qwen3-coder:480b",
-    "671b": "deepseek-v3:671b",
-    "8x7b": "mixtral:8x7b",
-    "8x22b": "mixtral:8x22b",
-}
 
 _TOKEN = re.compile(r"[a-z]+|\d+(?:\.\d+)*|\+")
 _SIZE = re.compile(r"(?:\d+\s?x\s?)?e?\d+(?:\.\d+)?\s?(?:billion|b|m)(?![a-z0-9])")
@@ -167,6 +51,14 @@ _LEVEL = re.compile(
     r"(?![a-z0-9]))?|b?f(?:p)?(?:16|32)|(?:int)?[\s-]?(?:2|3|4|5|6|8|16)[\s-]?bits?|int[48]"
     r"|mxfp4)(?![a-z0-9])"
 )
+_WRITTEN_TAG = re.compile(r"[a-z0-9._-]+:[a-z0-9._-]+")
+_ABOUT_MODELS = re.compile(
+    r"\b(?:models?|llms?|ollama|[vd]?ram|gpus?|cards?|licen[cs]e[ds]?|context|quant\w*|param\w*"
+    r"|tokens?|\d+\s?gb|fits?|runs?|run|pull|apache|mit|commercial\w*|tags?)\b"
+)
+_WORD = re.compile(r"(?<![a-z0-9])[a-z]{4,}[a-z0-9.]*[a-z0-9]")
+_NOT_A_NAME: Final = frozenset({"ollama", "small", "gamma", "command", "commands"})
+_PLAIN_WORDS: Final = frozenset({"instruct", "chat", "it", "gguf", "model"})
 _LONGEST_NAME: Final = 9
 # Words of a tag that may follow the size in a sentence.
 _FILLER = re.compile(r"[\s:\-_/]*(?:instruct|chat|it|model|version|v\d(?:\.\d)?)?[\s:\-_/]*")
@@ -182,33 +74,37 @@ def match_text(catalog: Catalog, text: str) -> list[MatchedModel]:
         if (level := parse_quantization(match.group().replace(" ", "_"))) is not None
     ]
     if not named:
+        named = list(_misspelt_names(catalog, lowered))
+    if not named:
         named = list(_sizes_alone(catalog, lowered))
-    return _with_levels(named, levels)
+    return [_with_tag(catalog, match, lowered) for match in _with_levels(named, levels)]
 
 
 def match_name(catalog: Catalog, text: str) -> tuple[ModelCard, Tag] | None:
-    """Return the model and tag of a text that is nothing but one model's name, or None."""
+    """Return the model and tag of a text that is nothing but one model's name, or None.
+
+    A name that leaves the family or the version open is not one.
+    """
     lowered = text.lower()
-    found = [m for m in match_text(catalog, text) if m.assumption is None or not m.sized]
-    if len(found) != 1 or found[0].span == (0, 0):
+    named = list(_named_models(catalog, lowered))
+    if len(named) != 1 or (named[0].sized and named[0].assumption):
         return None
-    match = found[0]
-    left = lowered[: match.span[0]] + " " + lowered[match.span[1] :]
-    left = _LEVEL.sub(" ", left)
-    words = set(re.findall(r"[a-z0-9.+]+", left)) - {"instruct", "chat", "it", "gguf", "model"}
-    if words:
+    start, end = named[0].span
+    left = _LEVEL.sub(" ", lowered[:start] + " " + lowered[end:])
+    if set(re.findall(r"[a-z0-9.+]+", left)) - _PLAIN_WORDS:
         return None
-    tag = match.card.tag(match.card.default_tag or "") or next(iter(match.card.tags), None)
-    level = match.quantization
-    if tag is None or (level is not None and tag.quantization != level):
-        return match.card, catalog.tag_with_level(match.card, _like(match.card, tag), level or "Q4_K_M")
-    return match.card, tag
+    match = match_text(catalog, text)[0]
+    return None if match.tag is None else (match.card, match.tag)
 
 
-def _like(card: ModelCard, tag: Tag | None) -> Tag:
-    if tag is not None:
-        return tag
-    return Tag(card.name, None, "instruct", None, None, None, "derived", in_library=False)
+def _with_tag(catalog: Catalog, match: MatchedModel, text: str) -> MatchedModel:
+    """Return the match with its tag: the one written out in full, else by level."""
+    written = _WRITTEN_TAG.match(text, match.span[0])
+    if written and match.sized:
+        found = catalog.named_tag(match.card, written.group().rstrip(".-_"))
+        if found is not None:
+            return replace(match, tag=found)
+    return replace(match, tag=catalog.tag_for(match.card, match.quantization))
 
 
 def _name_keys(catalog: Catalog) -> dict[str, tuple[str, ...]]:
@@ -218,7 +114,7 @@ def _name_keys(catalog: Catalog) -> dict[str, tuple[str, ...]]:
         key = _key(family)
         keys.setdefault(key, (family,))
         keys.setdefault(key.replace(".", ""), (family,))
-    keys.update(_BRANDS)
+    keys.update(BRANDS)
     return keys
 
 
@@ -243,11 +139,18 @@ def _named_models(catalog: Catalog, text: str) -> Iterator[MatchedModel]:
             if card_name
             else _family_match(catalog, families, text, start, end)
         )
-        if match is not None:
+        if match is not None and not _is_everyday(text, start, end, match):
             yield match
             end = max(end, match.span[1])
         while place < len(tokens) and tokens[place][1] < end:
             place += 1
+
+
+def _is_everyday(text: str, start: int, end: int, match: MatchedModel) -> bool:
+    """Return whether a name is more likely the everyday word: `solar` without a size."""
+    if text[start:end] not in EVERYDAY_WORDS or match.span != (start, end):
+        return False
+    return _ABOUT_MODELS.search(text) is None
 
 
 def _longest_name(
@@ -266,8 +169,8 @@ def _longest_name(
         joined += token
         if not _ends_name(text, token, end):
             continue
-        if joined in _SIZE_WORDS:
-            best = (count, (), _SIZE_WORDS[joined])
+        if joined in SIZE_WORDS:
+            best = (count, (), SIZE_WORDS[joined])
         elif joined in keys:
             best = (count, keys[joined], None)
     return best
@@ -289,41 +192,64 @@ def _family_match(
     """Return the model of a family, at the size that stands behind or before the name."""
     size, span = _size_near(text, start, end)
     if size is not None:
-        for family in (*families, *_longer_names(catalog, families)):
-            for card in catalog.family(family):
-                if _is_size(card, size):
-                    assumed = None
-                    if _key(families[0]) != _key(family) or len(families) > 1:
-                        assumed = _assumed_brand(text[start:end], card, families)
-                    return MatchedModel(card, card.family, True, span, None, assumed)
+        card = _card_of_size(catalog, (*families, *_longer_names(catalog, families)), size)
+        if card is not None:
+            assumed = None
+            if len(families) > 1:
+                assumed = f"{text[start:end].strip()} without a version is taken as {card.name}."
+            return MatchedModel(card, card.family, sized=True, span=span, assumption=assumed)
     card = _usual_card(catalog, families[0])
     if card is None:
         return None
     single = len(catalog.family(families[0])) == 1 and len(families) == 1
     if size is None and single:
-        return MatchedModel(card, card.family, True, (start, end))
+        return MatchedModel(card, card.family, sized=True, span=(start, end))
     assumption = (
         f"{text[start:end].strip()} is taken as {card.name}, its usual size."
         if size is None
         else f"There is no {size} among the known sizes of {card.family}; {card.name} is taken."
     )
-    return MatchedModel(card, card.family, False, span if size else (start, end), None, assumption)
+    return MatchedModel(
+        card, card.family, sized=False, span=span if size else (start, end), assumption=assumption
+    )
 
 
-def _assumed_brand(name: str, card: ModelCard, families: tuple[str, ...]) -> str | None:
-    if len(families) == 1:
-        return None
-    return f"{name.strip()} without a version is taken as {card.name}."
+def _card_of_size(catalog: Catalog, families: tuple[str, ...], size: str) -> ModelCard | None:
+    """Return the first model of that size: named so, or else of about that many parameters."""
+    cards = [card for family in families for card in catalog.family(family)]
+    for is_size in (_is_named, _is_about):
+        for card in cards:
+            if is_size(card, size):
+                return card
+    return None
+
+
+def _is_named(card: ModelCard, size: str) -> bool:
+    return card.name.partition(":")[2] == size
+
+
+def _is_about(card: ModelCard, size: str) -> bool:
+    """Return whether a size means this card: `4b` the e4b, `80b` a card without a size tag."""
+    own = card.name.partition(":")[2]
+    if own == f"e{size}":
+        return True
+    if own[:1].isdigit() or card.parameters_total is None or not re.fullmatch(r"[\d.]+b", size):
+        return False
+    return abs(card.parameters_total / 1e9 - float(size[:-1])) < 0.5
 
 
 def _longer_names(catalog: Catalog, families: tuple[str, ...]) -> list[str]:
-    """Return families whose names begin with the one named: `llama3.2-vision` for `llama3.2`."""
-    return [
+    """Return families whose names begin with the one named, newest first.
+
+    So `llama3.2 11b` is found under llama3.2-vision, `mistral 24b` under mistral-small3.2.
+    """
+    longer = [
         name
         for family in families
         for name in catalog.family_names()
-        if name != family and name.startswith(family)
+        if name not in families and name.startswith(family)
     ]
+    return sorted(longer, key=lambda name: catalog.family(name)[0].release or "", reverse=True)
 
 
 def _usual_card(catalog: Catalog, family: str) -> ModelCard | None:
@@ -338,7 +264,7 @@ def _usual_card(catalog: Catalog, family: str) -> ModelCard | None:
 
 def _sized_match(catalog: Catalog, name: str, span: tuple[int, int]) -> MatchedModel | None:
     card = catalog.card(name)
-    return None if card is None else MatchedModel(card, card.family, True, span)
+    return None if card is None else MatchedModel(card, card.family, sized=True, span=span)
 
 
 def _size_near(text: str, start: int, end: int) -> tuple[str | None, tuple[int, int]]:
@@ -347,9 +273,8 @@ def _size_near(text: str, start: int, end: int) -> tuple[str | None, tuple[int, 
     behind = _SIZE.match(text, gap.end() if gap else end)
     if behind:
         return _plain_size(behind.group()), (start, behind.end())
-    before = None
-    for before in _SIZE.finditer(text, max(0, start - 12), start):
-        pass
+    earlier = list(_SIZE.finditer(text, max(0, start - 12), start))
+    before = earlier[-1] if earlier else None
     if before and not text[before.end() : start].strip(" -:"):
         return _plain_size(before.group()), (before.start(), end)
     return None, (start, end)
@@ -359,36 +284,43 @@ def _plain_size(text: str) -> str:
     return re.sub(r"\s", "", text).replace("billion", "b")
 
 
-def _is_size(card: ModelCard, size: str) -> bool:
-    """Return whether a card is of a size as people say it: 3b for 3.8b is not, 7b for 7b is."""
-    own = card.name.partition(":")[2]
-    if own == size or size in {"e" + own, own.removeprefix("e")}:
-        return True
-    if card.family in {"mixtral", "dolphin-mixtral"}:
-        return own == size
-    total = card.parameters_total
-    if own and own[0].isdigit() or total is None or not size.endswith("b") or "x" in size:
-        return False
-    return abs(total / 1e9 - float(size[:-1].lstrip("e"))) < 0.5
-
-
 def _sizes_alone(catalog: Catalog, text: str) -> Iterator[MatchedModel]:
     """Yield a well-known model for each size that stands without a family."""
     for match in _SIZE.finditer(text):
         if match.start() and (text[match.start() - 1].isalnum() or text[match.start() - 1] in ".q"):
             continue
         size = _plain_size(match.group())
-        name = _TYPICAL.get(size)
+        name = TYPICAL_BY_SIZE.get(size)
         card = catalog.card(name) if name else None
         if card is not None:
             yield MatchedModel(
                 card,
                 card.family,
-                True,
-                match.span(),
-                None,
-                f"A {size.upper()} model without a name is taken as {card.name}.",
+                sized=True,
+                span=match.span(),
+                assumption=f"No model is named; {card.name} stands for the {size.upper()} models.",
             )
+
+
+def _misspelt_names(catalog: Catalog, text: str) -> Iterator[MatchedModel]:
+    """Yield the model of the one word that is nearly a family's name."""
+    from difflib import get_close_matches
+
+    keys = _name_keys(catalog)
+    known = [key for key in keys if len(key) >= 5]
+    for match in _WORD.finditer(text):
+        word = match.group()
+        if word in _NOT_A_NAME or word in keys:
+            continue
+        near = get_close_matches(word, known, n=1, cutoff=0.84)
+        if not near:
+            continue
+        found = _family_match(catalog, keys[near[0]], text, match.start(), match.end())
+        sized = found is not None and found.span != (match.start(), match.end())
+        if found is not None and (sized or _ABOUT_MODELS.search(text)):
+            said = f"{word} is taken as {found.card.name}."
+            yield replace(found, assumption=said)
+            return
 
 
 def _with_levels(
@@ -406,12 +338,7 @@ def _with_levels(
     result: list[MatchedModel] = []
     for index, match in enumerate(named):
         own = list(dict.fromkeys(wanted.get(index, [levels[0][1]] if shared else [])))
-        for level in own or [None]:
-            result.append(
-                MatchedModel(
-                    match.card, match.family, match.sized, match.span, level, match.assumption
-                )
-            )
+        result += [replace(match, quantization=level) for level in own] or [match]
     return result
 
 
