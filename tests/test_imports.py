@@ -63,7 +63,8 @@ def imports(path: Path) -> Iterator[str]:
             parts = package[: len(package) - node.level + 1] if node.level else ()
             base = ".".join((*parts, *((node.module or "").split(".") if node.module else ())))
             if base == "assistant":
-                yield from (f"assistant.{alias.name}" for alias in node.names)
+                names = (alias.name for alias in node.names if alias.name != "__version__")
+                yield from (f"assistant.{name}" for name in names)
             else:
                 yield base
 

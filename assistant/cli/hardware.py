@@ -60,7 +60,8 @@ def hardware(out: Output, measure: bool, machine_spec: str | None, offline: bool
 
         return machine_to_dict(machine)
 
-    out.result(data, lambda: render_machine(machine, width=out.width))
+    asked = "" if machine_spec is None else f' --machine "{machine_spec}"'
+    out.result(data, lambda: render_machine(machine, width=out.width, asked=asked))
 
 
 def _this_computer(*, measure: bool, offline: bool) -> Machine:
@@ -113,13 +114,15 @@ def _measured(machine: Machine) -> Machine:
     return dataclasses.replace(machine, ram=ram)
 
 
-def render_machine(machine: Machine, *, width: int = 80) -> str:
-    """Return a machine as text: a headline, a line for each part, what is assumed or missing."""
+def render_machine(machine: Machine, *, width: int = 80, asked: str = "") -> str:
+    """Return a machine as text: a headline, a line for each part, what is assumed or missing.
+
+    `asked` is added to the command that the last line proposes.
+    """
     from assistant.cli.layout import paragraph, table
 
     rows = [
-        ("system", machine.os or "unknown"),
-        ("processor", _processor(machine)),
+        *(_system_rows(machine)),
         ("memory", _memory(machine)),
         *(_gpu_rows(machine)),
         *(_disk_rows(machine)),
@@ -128,13 +131,12 @@ def render_machine(machine: Machine, *, width: int = 80) -> str:
     ]
     parts = [paragraph(headline(machine), width=width), table((), rows, width=width)]
     if machine.assumptions:
-        assumed = "Assumed: " + "; ".join(machine.assumptions) + "."
-        parts.append(paragraph(assumed, width=width))
-    if machine.unavailable:
-        missing = [(item.what, item.why) for item in machine.unavailable]
+        assumed = "; ".join(each.removesuffix(".") for each in machine.assumptions)
+        parts.append(paragraph(f"Assumed: {assumed}.", width=width))
+    missing = [(item.what, item.why) for item in machine.unavailable if item.what != "ollama"]
+    if missing:
         parts.append("Could not be read:\n" + table((), missing, width=width))
-    spec = "" if machine.source == "detected" else " --machine ..."
-    parts.append(f"Next: assistant recommend{spec}")
+    parts.append(f"Next: assistant recommend{asked}")
     return "\n\n".join(parts)
 
 
@@ -142,9 +144,10 @@ def headline(machine: Machine) -> str:
     """Return the machine in one line: processor, memory, GPUs, Ollama."""
     from assistant.units import gib
 
-    parts = [machine.cpu.name or "unknown processor"]
+    named = machine.cpu.name or ("unknown processor" if machine.source == "detected" else None)
+    parts = [] if named is None else [named]
     if machine.ram.total_bytes is not None:
-        parts.append(gib(machine.ram.total_bytes))
+        parts.append(f"{gib(machine.ram.total_bytes)} RAM")
     used = tuple(gpu for gpu in machine.accelerators if gpu.used_by_ollama)
     parts += [_brief(group) for group in _alike(used or machine.accelerators)] or ["no GPU"]
     if machine.ollama is not None and machine.ollama.reachable:
@@ -152,6 +155,15 @@ def headline(machine: Machine) -> str:
     elif machine.ollama is not None and machine.ollama.reachable is False:
         parts.append("no Ollama server")
     return " · ".join(_unbroken(part) for part in parts)
+
+
+def _system_rows(machine: Machine) -> list[tuple[str, str]]:
+    """Return system and processor; a description mostly names neither."""
+    detected = machine.source == "detected"
+    rows = [("system", machine.os or "unknown")] if machine.os or detected else []
+    if detected or machine.cpu.name or machine.cpu.physical_cores:
+        rows.append(("processor", _processor(machine)))
+    return rows
 
 
 def _processor(machine: Machine) -> str:
@@ -270,9 +282,10 @@ def _server_rows(machine: Machine) -> list[tuple[str, str]]:
     if server is None:
         return []
     if server.reachable is None:
-        return [("Ollama", f"not asked ({server.url})")]
+        return [("Ollama", f"not asked: {server.url}")]
     if not server.reachable:
-        return [("Ollama", f"no server at {server.url}" if server.url else "no server")]
+        why = [item.why.removesuffix(".") for item in machine.unavailable if item.what == "ollama"]
+        return [("Ollama", why[0] if why else f"no server at {server.url}")]
     rows = [("Ollama", f"{server.version or 'unknown version'} at {server.url}")]
     if server.models is not None:
         rows.append(("", f"{_count(server.models)} installed{_listed(server.models)}"))
