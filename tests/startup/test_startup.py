@@ -1,0 +1,114 @@
+"""Starting is cheap: what is imported, and how long it takes beside importing click."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+HEAVY = {
+    "assistant.agent", "assistant.config", "assistant.fit", "assistant.machine",
+    "assistant.models", "assistant.ollama", "assistant.recommend", "chromadb", "httpx",
+    "importlib.resources", "json", "langchain_core", "matplotlib", "numpy", "ollama",
+    "platformdirs", "psutil", "pydantic", "pynvml", "rich", "sentence_transformers", "socket",
+    "ssl", "torch", "urllib.request",
+}  # fmt: skip
+MACHINE = "RTX 3060 12GB, 32GB RAM"
+
+
+def imported_by(*arguments: str) -> set[str]:
+    """Return the modules that one command line imports."""
+    program = (
+        "import sys\n"
+        "from assistant.cli.main import run\n"
+        f"run({list(arguments)!r})\n"
+        "print('MODULES', *sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.rpartition("MODULES ")[2].split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["hardware", "--help"],
+        ["fit", "--help"],
+        ["recommend", "--help"],
+        ["ask", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    assert imported_by(*arguments) & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["hardware"],
+        ["hardware", "--machine", MACHINE],
+        ["fit", "llama3.1:8b", "--machine", MACHINE],
+        ["recommend", "--machine", MACHINE],
+        ["ask", "what runs on my 8GB card?"],
+    ],
+    ids=" ".join,
+)
+def test_commands_import_no_client_and_no_library_they_do_not_need(arguments: list[str]) -> None:
+    needless = {
+        "chromadb", "httpx", "langchain_core", "matplotlib", "numpy", "ollama", "pydantic", "rich",
+        "sentence_transformers", "torch",
+    }  # fmt: skip
+    assert imported_by(*arguments) & needless == set()
+
+
+def wall(arguments: list[str]) -> float:
+    started = time.perf_counter()
+    subprocess.run(arguments, capture_output=True, check=True)
+    return time.perf_counter() - started
+
+
+@pytest.mark.slow
+def test_help_costs_little_more_than_importing_click() -> None:
+    """The goal is 2.5 times; pairs are measured in turn, and a busy machine gets slack."""
+    ratios = []
+    for _ in range(9):
+        base = wall([sys.executable, "-c", "import click"])
+        ratios.append(wall([sys.executable, "-m", "assistant", "--help"]) / base)
+    assert statistics.median(ratios) <= 2.5 * 1.2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="peak memory needs os.wait4")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["hardware"],
+        ["fit", "llama3.1:8b", "--machine", MACHINE],
+        ["recommend", "--machine", MACHINE],
+        ["ask", "what runs on my 8GB card?"],
+    ],
+    ids=" ".join,
+)
+def test_commands_are_quick_and_small(arguments: list[str]) -> None:
+    """The goal is 250 ms and 80 MB; time gets twice the slack for a busy machine, memory none."""
+    times, peaks = [], []
+    for _ in range(5):
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "assistant", *arguments], stdout=subprocess.DEVNULL
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        times.append(time.perf_counter() - started)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        peaks.append(usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+        assert process.returncode == 0
+    assert min(times) < 0.25 * 2
+    assert statistics.median(peaks) < 80e6
