@@ -80,7 +80,7 @@ def headline(estimate: FitEstimate, machine: Machine) -> str:
         text = f"{subject} fits in part: {split} on {_gpus(estimate)}, the rest on the CPU, "
         return f"{text}with {context}.{_miss(estimate, machine)}"
     if placement.verdict == "cpu":
-        room = _of(estimate.memory.total_bytes, _ram_bytes(machine))
+        room = _of(estimate.memory.total_bytes, ram_bytes(machine))
         text = f"{subject} runs on the CPU with {context}: {room} of RAM."
         return text + (_miss(estimate, machine) if machine.usable_accelerators else "")
     return f"{subject} does not fit this machine with {context}.{_miss(estimate, machine)}"
@@ -96,6 +96,12 @@ def gpu_memory_bytes(estimate: FitEstimate, machine: Machine) -> int | None:
     if not sizes or any(size is None for size in sizes):
         return None
     return sum(size for size in sizes if size is not None)
+
+
+def ram_bytes(machine: Machine) -> int | None:
+    """Return the RAM there is: what is available where known, else all of it."""
+    ram = machine.ram
+    return ram.total_bytes if ram.available_bytes is None else ram.available_bytes
 
 
 def tokens_per_second(speed: SpeedRange) -> str:
@@ -150,8 +156,8 @@ def _miss(estimate: FitEstimate, machine: Machine) -> str:
     else:
         needs = f"{gib(there + estimate.missing_bytes)}, {gib(estimate.missing_bytes)} too many"
     needs = needs.replace(" GiB", "\u00a0GiB").replace(" MiB", "\u00a0MiB")
-    where = "" if estimate.placement.verdict == "none" else " on the GPU"
-    return f" It needs {needs}{where}{': ' + help_text if help_text else ''}."
+    subject = "It needs" if estimate.placement.verdict == "none" else "The GPU alone would need"
+    return f" {subject} {needs}{': ' + help_text if help_text else ''}."
 
 
 def _bars(estimate: FitEstimate, machine: Machine, width: int, style: Style) -> str:
@@ -166,7 +172,7 @@ def _bars(estimate: FitEstimate, machine: Machine, width: int, style: Style) -> 
     if verdict != "gpu":
         host = estimate.host if verdict != "cpu" else estimate.memory
         title = "RAM" if sections else ""
-        sections.append(_section(title, host, _ram_bytes(machine), "program", room, style))
+        sections.append(_section(title, host, ram_bytes(machine), "program", room, style))
     return "\n".join(sections)
 
 
@@ -300,18 +306,13 @@ def _free(gpu: Accelerator) -> int | None:
     return gpu.memory_total_bytes if gpu.memory_free_bytes is None else gpu.memory_free_bytes
 
 
-def _ram_bytes(machine: Machine) -> int | None:
-    ram = machine.ram
-    return ram.total_bytes if ram.available_bytes is None else ram.available_bytes
-
-
 def _of(size: int, whole: int | None) -> str:
     if whole is None:
         return gib(size).replace(" ", "\u00a0")
     amount, unit = gib(size).rsplit(" ", 1)
     there, there_unit = gib(whole).rsplit(" ", 1)
     used = amount if unit == there_unit else f"{amount}\u00a0{unit}"
-    return f"{used} of {there}\u00a0{there_unit}"
+    return f"{used}\u00a0of\u00a0{there}\u00a0{there_unit}"
 
 
 def _two_digits(value: float) -> str:
