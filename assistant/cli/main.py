@@ -16,7 +16,12 @@ import click
 
 import assistant
 from assistant.cli import output
-from assistant.cli.options import DEBUG_KEY, examples
+from assistant.cli.ask import ask
+from assistant.cli.completion import completion
+from assistant.cli.fit import fit
+from assistant.cli.hardware import hardware
+from assistant.cli.options import examples
+from assistant.cli.recommend import recommend
 from assistant.errors import AssistantError, UsageError
 
 INTERRUPTED_EXIT_CODE: Final = 130
@@ -35,12 +40,14 @@ INTERRUPTED_EXIT_CODE: Final = 130
 @click.version_option(assistant.__version__, prog_name="assistant", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.  [ASSISTANT_DEBUG=1]")
 @click.pass_context
-def cli(ctx: click.Context, debug: bool) -> None:
+def cli(ctx: click.Context, debug: bool) -> None:  # noqa: ARG001  --debug is looked for by `run`
     """Choose and run local language models that fit this computer."""
-    if debug:
-        ctx.meta[DEBUG_KEY] = True
     if ctx.invoked_subcommand is None:
         output.Output("").print(ctx.get_help())
+
+
+for command in (hardware, fit, recommend, ask, completion):
+    cli.add_command(command)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -57,8 +64,8 @@ def run(arguments: Sequence[str]) -> int:
         _traceback_if_asked(arguments)
         return _report(arguments, error)
     except Exception as error:  # noqa: BLE001  the outermost layer explains everything
-        _traceback_if_asked(arguments)
-        return _report(arguments, _unexpected(error))
+        shown = _traceback_if_asked(arguments)
+        return _report(arguments, _unexpected(error, traceback_shown=shown))
 
 
 def main() -> NoReturn:
@@ -94,13 +101,15 @@ def _usage_error(error: click.ClickException) -> UsageError:
     return UsageError(message, hint=f"See: {path} --help")
 
 
-def _unexpected(error: Exception) -> AssistantError:
+def _unexpected(error: Exception, *, traceback_shown: bool) -> AssistantError:
     """Return an exception nobody foresaw as one sentence."""
     said = str(error).strip().partition("\n")[0]
     name = type(error).__name__
+    hint = "This is a defect of the program."
+    if not traceback_shown:
+        hint += " Run with --debug to see where it happened."
     return AssistantError(
-        f"something unexpected went wrong ({name}{': ' + said if said else ''}).",
-        hint="This is a defect of the program. Run with --debug to see where it happened.",
+        f"something unexpected went wrong ({name}{': ' + said if said else ''}).", hint=hint
     )
 
 
@@ -109,20 +118,10 @@ def _options(arguments: Sequence[str]) -> Sequence[str]:
     return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
-def _traceback_if_asked(arguments: Sequence[str]) -> None:
+def _traceback_if_asked(arguments: Sequence[str]) -> bool:
+    """Show the traceback when --debug or ASSISTANT_DEBUG asks for it; return whether they did."""
     asked = os.environ.get("ASSISTANT_DEBUG", "") not in {"", "0"}
-    if asked or "--debug" in _options(arguments):
-        output.write_traceback()
-
-
-def _register() -> None:
-    """Add the commands; their modules import click and our records only."""
-    import contextlib
-    import importlib
-
-    for name in ("hardware", "fit", "recommend", "ask", "completion"):
-        with contextlib.suppress(ModuleNotFoundError):
-            cli.add_command(getattr(importlib.import_module(f"assistant.cli.{name}"), name))
-
-
-_register()
+    if not asked and "--debug" not in _options(arguments):
+        return False
+    output.write_traceback()
+    return True

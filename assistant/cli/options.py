@@ -32,7 +32,6 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 JSON_KEY = "assistant.json"
-DEBUG_KEY = "assistant.debug"
 TOKENS_PER_K = 1024
 # A test holds this equal to `assistant.config.KV_CACHE_TYPES`, whose import costs too much here.
 KV_CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
@@ -90,12 +89,9 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def _remember(key: str) -> Callable[[click.Context, click.Parameter, bool], None]:
-    def remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
-        if value:
-            ctx.meta[key] = True
-
-    return remember
+def _remember_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.meta[JSON_KEY] = True
 
 
 _json_option = click.option(
@@ -103,16 +99,14 @@ _json_option = click.option(
     is_flag=True,
     expose_value=False,
     is_eager=True,
-    callback=_remember(JSON_KEY),
+    callback=_remember_json,
     help="Print one JSON object instead of text.",
 )
 _debug_option = click.option(
     "--debug",
     is_flag=True,
     expose_value=False,
-    is_eager=True,
     hidden=True,
-    callback=_remember(DEBUG_KEY),
 )
 
 machine_option = click.option(
