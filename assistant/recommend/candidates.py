@@ -23,18 +23,10 @@ from assistant.recommend.roles import RoleProfile
 if TYPE_CHECKING:
     from assistant.models.catalog import Catalog
 
-OFFERED_QUANTIZATIONS: Final = (
-    "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "QAT-Q4_0", "QAT-Q8_0", "MXFP4", "Q3_K_M",
-)  # fmt: skip
-"""What is weighed besides the default tag's own type; 16-bit files gain nothing over Q8_0."""
-_QUANTIZATION_IN_TAG: Final = {"F16": "fp16", "BF16": "bf16", "QAT-Q4_0": "qat"}
-_SPECIAL_PURPOSE: Final = frozenset(
-    "medgemma translategemma functiongemma shieldgemma qwen2-math deepseek-ocr glm-ocr "
-    "llama2-uncensored wizardlm-uncensored dolphin-mistral dolphin-mixtral dolphin-llama3 "
-    "dolphin3 nous-hermes nous-hermes2 nous-hermes2-mixtral openhermes hermes3".split()
-)
-"""Domain fine-tunes and models with their refusals trained away, by name."""
-_ROLE_OF_SPECIAL: Final = {"translategemma": "translation", "deepseek-ocr": "vision"}
+OFFERED_QUANTIZATIONS: Final = frozenset({"Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "MXFP4", "Q3_K_M"})
+"""What is weighed besides the default tag's own type and QAT builds; 16-bit files gain nothing
+over Q8_0."""
+_SPELLED: Final = {"F16": "fp16", "BF16": "bf16"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +57,6 @@ def pull_name(card: ModelCard, tag: Tag) -> str:
 
 def why_not(card: ModelCard, role: RoleProfile, needs: Needs) -> str | None:
     """Return why a model is no candidate for a role, or None when it is one."""
-    if card.name.partition(":")[0] in _SPECIAL_PURPOSE:
-        return "it is made for a special purpose, not a general model"
     if (caution := _caution(card, role)) is not None:
         return caution
     missing = role.requires - card.capabilities
@@ -97,7 +87,8 @@ def candidates(catalog: Catalog, role: RoleProfile, needs: Needs) -> tuple[Candi
         quality = role_quality(card, role)
         if quality is None:
             continue
-        found.extend(Candidate(card, tag, quality, _loss(card, tag, role)) for tag in _tags(card, role))
+        tags = _tags(card, role)
+        found.extend(Candidate(card, tag, quality, _loss(card, tag, role)) for tag in tags)
     return tuple(found)
 
 
@@ -117,15 +108,18 @@ def builds(card: ModelCard) -> tuple[Tag, ...]:
 
 def _tags(card: ModelCard, role: RoleProfile) -> Iterator[Tag]:
     wanted = "embedding" if role.name == "embeddings" else "instruct"
-    seen: set[str | None] = set()
+    seen: set[tuple[str | None, bool]] = set()
     tags = sorted(builds(card), key=lambda t: (t.name != card.default_tag, len(t.name)))
     for tag in tags:
-        if tag.purpose != wanted or tag.quantization in seen:
+        build = (tag.quantization, tag.quantization_aware)
+        if tag.purpose != wanted or build in seen or not (tag.download_bytes or tag.model_bytes):
             continue
-        if not (tag.download_bytes or tag.model_bytes):
-            continue
-        if tag.name == card.default_tag or tag.quantization in OFFERED_QUANTIZATIONS:
-            seen.add(tag.quantization)
+        if (
+            tag.name == card.default_tag
+            or tag.quantization_aware
+            or tag.quantization in OFFERED_QUANTIZATIONS
+        ):
+            seen.add(build)
             yield tag
 
 
@@ -148,6 +142,7 @@ def _caution(card: ModelCard, role: RoleProfile) -> str | None:
         ("uncensored", "it has its refusals trained away"),
         ("domain", "it is tuned for one domain"),
         ("base", "it is a base model without instruction tuning"),
+        ("incompatible", "today's Ollama cannot run it"),
     ):
         if word in cautions:
             return reason
@@ -159,9 +154,7 @@ def _stem(name: str, quantization: str | None) -> str:
     lowered = name.lower()
     if quantization is None:
         return lowered
-    plain = quantization.lower()
-    endings = (plain, _QUANTIZATION_IN_TAG.get(quantization, plain), plain.removeprefix("qat-"))
-    for ending in endings:
-        if lowered.endswith(f"-{ending}"):
-            return lowered.removesuffix(f"-{ending}").removesuffix("-qat")
-    return lowered
+    for ending in (quantization.lower(), _SPELLED.get(quantization, "")):
+        if ending:
+            lowered = lowered.removesuffix(f"-{ending}")
+    return lowered.removesuffix("-qat")

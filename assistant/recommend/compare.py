@@ -23,6 +23,11 @@ ROLES_COMPARED: Final = ("chat", "code", "reasoning", "vision", "tools", "embedd
 _SHOWN: Final = ("aa20", "aai", "wm", "wm_chat", "wm_coding", "wm_vision", "arena", "swe_verified",
                  "bfcl4", "mmmlu", "mmmu", "mteb_multilingual", "mteb_retrieval")  # fmt: skip
 
+_WHERE: Final = {
+    "gpu": "stays on the GPU", "partial": "spills to the CPU", "cpu": "runs on the CPU",
+    "none": "does not fit",
+}  # fmt: skip
+
 
 def compare_models(
     models: Sequence[tuple[ModelCard, Tag]],
@@ -113,8 +118,7 @@ def _fits(rows: tuple[ComparedModel, ...]) -> str | None:
     for row in rows:
         if row.estimate is None:
             return None
-        where = {"gpu": "stays on the GPU", "partial": "spills to the CPU", "cpu": "runs on the CPU",
-                 "none": "does not fit"}[row.estimate.placement.verdict]  # fmt: skip
+        where = _WHERE[row.estimate.placement.verdict]
         total = gib(row.estimate.memory.total_bytes)
         told.append(f"{row.model} {where} ({total} with {tokens(row.estimate.num_ctx)})")
     return "; ".join(told) + "."

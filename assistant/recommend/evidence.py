@@ -96,19 +96,21 @@ def role_quality(card: ModelCard, role: RoleProfile) -> Quality | None:
     plain = [(s, weights[s.scale] * s.weight) for s in signals if s.thinking is not True]
     rated = {s.scale for s, _ in plain}
     plain += [
-        (_without_thinking(s), weight) for s, weight in thinking if s.thinking and s.scale not in rated
+        (_without_thinking(s), weight)
+        for s, weight in thinking
+        if s.thinking and s.scale not in rated
     ]
     measured = {s.scale for s, _ in thinking}
     thinking += [(s, weight) for s, weight in plain if s.scale not in measured]
     total = sum(weight for _, weight in thinking)
-    high = _shrunk(thinking)
-    return Quality(max(high, _shrunk(plain)), min(high, _shrunk(plain)), total / (total + 1.0), signals)
+    high, low = _shrunk(thinking), _shrunk(plain)
+    return Quality(max(high, low), min(high, low), total / (total + 1.0), signals)
 
 
 
 def signals_of(card: ModelCard) -> tuple[Signal, ...]:
     """Return every figure of a card that a scale can read, unweighted by role."""
-    return tuple([*_from_benchmarks(card), *_from_published(card)])
+    return (*_from_benchmarks(card), *_from_published(card))
 
 
 def _from_benchmarks(card: ModelCard) -> Iterator[Signal]:

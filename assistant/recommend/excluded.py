@@ -74,7 +74,8 @@ def _reason(search: Search, best: Option | None, card: ModelCard, tag: Tag) -> s
 
 def _too_big(search: Search, estimate: FitEstimate) -> str | None:
     verdict = estimate.placement.verdict
-    needs = f"It needs {gib(estimate.memory.total_bytes)} with {tokens(estimate.num_ctx)} of context"
+    total = gib(estimate.memory.total_bytes)
+    needs = f"It needs {total} with {tokens(estimate.num_ctx)} of context"
     if verdict == "gpu":
         return None
     if not search.gpu_bytes:

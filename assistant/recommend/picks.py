@@ -26,7 +26,7 @@ from assistant.recommend.excluded import excluded_models
 from assistant.recommend.languages import language_claim
 from assistant.recommend.quantization_loss import perplexity_increase
 from assistant.recommend.records import Needs, Pick, Recommendation
-from assistant.recommend.roles import RoleProfile, role_profile
+from assistant.recommend.roles import role_profile
 from assistant.recommend.scoring import USABLE_TOKENS
 from assistant.recommend.search import Option, Search, estimate_tag, search_options
 

@@ -36,8 +36,9 @@ EVIDENCE: Final = (
 _TASK_EVIDENCE: Final = {
     "code": "Code: no measurement settles how much Q4 costs; Q5_K_M or Q6_K if it fits, Q4_K_M "
     "with tests and review otherwise.",
-    "reasoning": "Mathematics and reasoning: one study finds that low bits hurt (arXiv 2501.03035), "
-    "another that difficulty hardly matters (arXiv 2409.11055); more bits if they fit.",
+    "reasoning": "Mathematics and reasoning: one study finds that low bits hurt (arXiv "
+    "2501.03035), another that difficulty hardly matters (arXiv 2409.11055); take more bits if "
+    "they fit.",
     "writing": "Writing: no measurement of its own; Q4_K_M is the safe default, Q3 acceptable on a "
     "big model and only when Q4 does not fit.",
     "chat": "Chat: Q4_K_M is the usual choice; what Q8_0 adds is hard to notice.",
@@ -58,7 +59,8 @@ def choose_quantization(
     role = role_profile(task)
     wanted = num_ctx or role.num_ctx
     context = min(wanted, card.context_length or wanted)
-    options = [o for tag in _by_size(builds(card)) if (o := _option(card, tag, role, machine, context))]
+    tags = _by_size(builds(card))
+    options = [o for tag in tags if (o := _option(card, tag, role, machine, context))]
     running = [o for o in options if o.estimate.placement.verdict != "none"]
     chosen = max(running, key=lambda o: _value(o, role), default=None)
     marked = tuple(_mark(o, o is chosen) for o in options)
@@ -70,17 +72,17 @@ def choose_quantization(
         options=marked,
         reasons=_reasons(card, picked, marked, role, context),
         evidence=(*EVIDENCE, *filter(None, [_TASK_EVIDENCE.get(role.name)])),
-        sureness="measured" if picked and _plain(picked.quantization) in MEASURED else "estimated",
+        sureness="measured" if picked and picked.quantization in MEASURED else "estimated",
         pull=f"ollama pull {picked.model}" if picked else None,
     )
 
 
 def _by_size(tags: Iterable[Tag]) -> list[Tag]:
     """Return one tag per quantization, smallest first."""
-    kept: dict[str | None, Tag] = {}
+    kept: dict[tuple[str | None, bool], Tag] = {}
     for tag in sorted(tags, key=lambda t: len(t.name)):
         if tag.download_bytes or tag.model_bytes:
-            kept.setdefault(tag.quantization, tag)
+            kept.setdefault((tag.quantization, tag.quantization_aware), tag)
     return sorted(kept.values(), key=lambda t: t.download_bytes or t.model_bytes or 0)
 
 
@@ -183,7 +185,3 @@ def _cost(option: QuantizationOption) -> str:
         f"perplexity +{option.perplexity_increase:.2g} %, about "
         f"{option.quality_loss * 100:.1f} % of a task score"
     )
-
-
-def _plain(quantization: str) -> str:
-    return quantization.removeprefix("QAT-")

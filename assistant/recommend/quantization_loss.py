@@ -43,13 +43,9 @@ SMALL_MODEL_FACTOR: Final = 1.5
 def perplexity_increase(quantization: str | None, *, aware: bool = False) -> float | None:
     """Return the typical perplexity increase in percent; None for a type nobody measured.
 
-    `aware` says that the build was trained for the quantization (QAT), as does a name that
-    starts with `QAT-`.
+    `aware` says that the build was trained for the quantization (QAT).
     """
-    name = (quantization or "").upper()
-    if name.startswith("QAT-"):
-        name, aware = name.removeprefix("QAT-"), True
-    increase = PERPLEXITY_INCREASE.get(name)
+    increase = PERPLEXITY_INCREASE.get((quantization or "").upper())
     if increase is None:
         return None
     return increase * QAT_SHARE if aware else increase

@@ -40,7 +40,8 @@ def fit_reason(estimate: FitEstimate, memory_bytes: int) -> str:
     verdict = estimate.placement.verdict
     context = f"with {tokens(estimate.num_ctx)} of context"
     if verdict == "gpu":
-        text = f"Runs entirely on the GPU: {amount_of(estimate.gpu.total_bytes, memory_bytes)} {context}"
+        used = amount_of(estimate.gpu.total_bytes, memory_bytes)
+        text = f"Runs entirely on the GPU: {used} {context}"
         longest = estimate.limits.max_num_ctx_on_gpu
         if longest is not None and longest > estimate.num_ctx:
             text += f"; up to {tokens(longest)} stays there"
@@ -68,7 +69,8 @@ def quantization_reason(quantization: str | None, *, aware: bool = False) -> str
     increase = perplexity_increase(quantization, aware=aware)
     if increase is None or quantization is None or increase == 0.0:
         return None
-    return f"{quantization} raises perplexity by about {increase:.2g} % over 16-bit."
+    name = f"{quantization} trained for (QAT)" if aware else quantization
+    return f"{name} raises perplexity by about {increase:.2g} % over 16-bit."
 
 
 def licence_reason(card: ModelCard) -> str:

@@ -45,6 +45,7 @@ class RoleProfile:
 
 _GENERAL: Final = (("aa20", 1.0), ("aai", 0.5), ("wm", 0.5))
 
+# fmt: off
 ROLES: Final[tuple[RoleProfile, ...]] = (
     RoleProfile(
         name="chat",
@@ -66,7 +67,7 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         evidence=(
             ("aa20", 1.0), ("aai", 0.5), ("wm_coding", 1.0), ("wm_agent", 0.5),
             ("swe_verified", 1.0), ("swe_pro", 0.6), ("terminal", 0.4), ("livecodebench", 0.6),
-        ),  # fmt: skip
+        ),
         evidence_why="re-run SWE-bench and coding ranks first; makers' figures count half",
         prefers=frozenset({"tools"}),
     ),
@@ -90,7 +91,7 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         thinking_share=0.3,
         evidence=(
             ("wm_vision", 1.5), ("mmmu", 1.0), ("ocrbench", 0.6), ("aa20", 0.5), ("wm", 0.3),
-        ),  # fmt: skip
+        ),
         evidence_why="vision-and-documents rank, MMMU and OCRBench, then general skill",
         requires=frozenset({"vision"}),
     ),
@@ -132,7 +133,9 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         useful_quality=10.0,
         comfortable_speed=20.0,
         thinking_share=0.1,
-        evidence=(("aa20", 1.0), ("wm_chat", 0.7), ("wm", 0.5), ("aai", 0.4), ("long_context", 0.6)),
+        evidence=(
+            ("aa20", 1.0), ("wm_chat", 0.7), ("wm", 0.5), ("aai", 0.4), ("long_context", 0.6),
+        ),
         evidence_why="general indices without thinking, chat rank, long-context reasoning",
     ),
     RoleProfile(
@@ -142,7 +145,9 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         useful_quality=10.0,
         comfortable_speed=20.0,
         thinking_share=0.2,
-        evidence=(("aa20", 1.0), ("aai", 0.5), ("wm", 0.5), ("wm_chat", 0.5), ("long_context", 0.8)),
+        evidence=(
+            ("aa20", 1.0), ("aai", 0.5), ("wm", 0.5), ("wm_chat", 0.5), ("long_context", 0.8),
+        ),
         evidence_why="general indices, long-context reasoning",
     ),
     RoleProfile(
@@ -152,7 +157,9 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         useful_quality=10.0,
         comfortable_speed=25.0,
         thinking_share=0.5,
-        evidence=(("bfcl4", 1.5), ("wm_agent", 1.0), ("aa20", 0.8), ("tau2", 0.4), ("terminal", 0.3)),
+        evidence=(
+            ("bfcl4", 1.5), ("wm_agent", 1.0), ("aa20", 0.8), ("tau2", 0.4), ("terminal", 0.3),
+        ),
         evidence_why="BFCL v4 and agent-task rank, then general skill",
         requires=frozenset({"tools"}),
     ),
@@ -167,8 +174,9 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         evidence_why="general indices without thinking, and BFCL for keeping to a schema",
         prefers=frozenset({"tools"}),
     ),
-)  # fmt: skip
+)
 
+# fmt: on
 AUTOCOMPLETE: Final = RoleProfile(
     name="code",
     title="autocomplete",
@@ -188,7 +196,7 @@ ALIASES: Final = {
     "math": "reasoning", "maths": "reasoning", "ocr": "vision", "images": "vision",
     "summary": "summarize", "summarization": "summarize", "documents": "rag",
     "agents": "tools", "agent": "tools", "extraction": "extract",
-}  # fmt: skip
+}
 ROLE_NAMES: Final = tuple(profile.name for profile in ROLES)
 
 

@@ -5,7 +5,8 @@ The yardstick is the mean of up to 20 Artificial Analysis metrics (AA20, Septemb
 reaches there with thinking on. Every other scale is a straight line through two anchors,
 models that stand on both scales, so each conversion can be checked by hand:
 
-    points = low_points + (value - low_value) / (high_value - low_value) * (high_points - low_points)
+    points = low_points + share * (high_points - low_points)
+    share = (value - low_value) / (high_value - low_value)
 
 Ranks (whatmodel.sh rates 732 models, and fewer per task) are turned into shares of the field
 first, and shares into points by the composite scores at those shares (`RANK_CURVE`).
@@ -18,6 +19,7 @@ AA20 averages whatever metrics exist for a model, so it is thin for models from 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 MAX_POINTS: Final = 100.0
@@ -70,8 +72,8 @@ SCALES: Final = {
         Scale("gpqa", "GPQA-Diamond", (42.4, 13.3), (84.3, 49.9),
               "gemma3:27b, gemma4:31b (makers)"),
         Scale("mmmu", "MMMU", (49.0, 11.3), (78.4, 41.4), "qwen3.5:0.8b, qwen3.5:9b (maker)"),
-        Scale("ocrbench", "OCRBench", (80.0, 11.3), (89.2, 41.4), "qwen3.5:9b (maker), a fifth wrong"),
-        Scale("long_context", "AA-LCR", (30.7, 27.1), (63.0, 41.4), "gpt-oss:20b, qwen3.5:9b (maker)"),
+        Scale("ocrbench", "OCRBench", (80.0, 11.3), (89.2, 41.4), "all but useless, qwen3.5:9b"),
+        Scale("long_context", "AA-LCR", (30.7, 27.1), (63.0, 41.4), "gpt-oss:20b, qwen3.5:9b"),
         Scale("humaneval", "HumanEval", (30.0, 5.0), (92.7, 60.0),
               "starcoder2 (2024), qwen2.5-coder:32b (makers)"),
         Scale("mteb_multilingual", "MTEB multilingual", (40.0, 0.0), (75.0, 100.0),
@@ -106,7 +108,7 @@ Read off the composite: rank 62 of 732 scores 71.8 (68.6 points), 121: 66.2, 181
 def rank_points(rank: float, among: int) -> float:
     """Return quality points for a rank (1 is best) in a field of `among` models."""
     share = min(1.0, max(0.0, rank / among))
-    for (left, high), (right, low) in zip(RANK_CURVE, RANK_CURVE[1:], strict=False):
+    for (left, high), (right, low) in pairwise(RANK_CURVE):
         if share <= right:
             return high + (share - left) / (right - left) * (low - high)
     return 0.0

@@ -17,7 +17,7 @@ from assistant.errors import AssistantError
 from assistant.fit.estimate import estimate_fit
 from assistant.fit.model_facts import facts_from_card
 from assistant.fit.records import FitEstimate, RunOptions
-from assistant.recommend.candidates import Candidate, candidates
+from assistant.recommend.candidates import Candidate, builds, candidates
 from assistant.recommend.records import Needs
 from assistant.recommend.roles import RoleProfile
 from assistant.recommend.scoring import Score, best_possible, expected_speed, total_score
@@ -121,8 +121,9 @@ def estimate_tag(
     """Return the estimate of one tag, or None when the catalog's numbers do not allow one."""
     try:
         facts = facts_from_card(card, tag)
+        others = [facts_from_card(card, other) for other in builds(card)] if with_limits else ()
         options = RunOptions(num_ctx=num_ctx)
-        return estimate_fit(facts, machine, options, with_limits=with_limits)
+        return estimate_fit(facts, machine, options, alternatives=others, with_limits=with_limits)
     except AssistantError:
         return None
 
@@ -166,9 +167,9 @@ def _search_ram(search: Search, pool: Iterable[Candidate], *, tries: int) -> Non
     fitting = [c for c in pool if c.bytes * _ON_GPU_AT_LEAST <= memory]
     bandwidth = search.machine.ram.bandwidth_gb_per_s or 0.0
     if search.gpu_bytes:
-        fitting = [c for c in fitting if c.tag.name not in search.options and c.active_share < 1.0 or
-                   tries == FALLBACK_TRIES]
-        bandwidth *= 3
+        if tries != FALLBACK_TRIES:
+            fitting = [c for c in fitting if _worth_spilling(search, c)]
+        bandwidth = 0.0
     _best_first(search, fitting, bandwidth, search.fits, tries=tries)
     if not search.gpu_bytes:
         _for_labels(search, fitting, search.fits)
@@ -215,6 +216,11 @@ def _for_labels(
 def _half_of_best(search: Search, accept: Callable[[Option], bool]) -> float:
     found = [o.score.quality for o in search.options.values() if accept(o)]
     return 0.6 * max(found, default=0.0)
+
+
+def _worth_spilling(search: Search, candidate: Candidate) -> bool:
+    """True for a mixture of experts that was not estimated yet: dense models crawl from RAM."""
+    return candidate.tag.name not in search.options and candidate.active_share < 1.0
 
 
 def _bound(search: Search, candidate: Candidate, bandwidth: float) -> float:

@@ -60,7 +60,9 @@ def recommend_set(
     memory = searches[0].gpu_bytes or searches[0].ram_bytes
     best = _best_combination(searches, memory)
     if best is None:
-        return RecommendedSet(machine, (), 0, memory, False, (), catalog.as_of)
+        return RecommendedSet(
+            machine, (), 0, memory, on_gpu=False, excluded=(), as_of=catalog.as_of
+        )
     members = tuple(
         SetMember(role, pick_option(search, option, (role,)), stays)
         for role, search, option, stays in zip(
@@ -103,10 +105,8 @@ def _combine(searches: list[Search], options: tuple[Option, ...], memory: int) -
         name = option.candidate.tag.name
         sizes[name] = max(sizes.get(name, 0), _bytes(option))
     loaded = _loaded(searches, options, sizes, memory)
-    together = sum(
-        sizes[name]
-        for name in {o.candidate.tag.name for o, stays in zip(options, loaded, strict=True) if stays}
-    )
+    pairs = zip(options, loaded, strict=True)
+    together = sum(sizes[name] for name in {o.candidate.tag.name for o, stays in pairs if stays})
     value = 0.0
     for search, option, stays in zip(searches, options, loaded, strict=True):
         points = option.score.quality * option.score.speed_factor
@@ -146,7 +146,7 @@ def _notes(members: tuple[SetMember, ...], together: int, memory: int) -> tuple[
         by_model.setdefault(member.pick.model, []).append(member.role)
     for model, roles in by_model.items():
         if len(roles) > 1:
-            notes.append(f"{model} serves {' and '.join(roles)}: nothing has to be swapped for them.")
+            notes.append(f"{model} serves {' and '.join(roles)}: no swapping between them.")
     swapped = [member.pick.model for member in members if not member.stays_loaded]
     if swapped:
         names = " and ".join(dict.fromkeys(swapped))

@@ -1,0 +1,220 @@
+"""What `assistant recommend` shows: the answer, the table that proves it, the reasons."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from assistant.cli.layout import paragraph, table
+from assistant.machine.records import Machine
+from assistant.recommend.reasons import download, rate, span
+from assistant.recommend.records import (
+    Excluded,
+    Pick,
+    Recommendation,
+    RecommendedSet,
+    SetMember,
+)
+from assistant.units import gib, tokens
+
+_SHORT: Final = {
+    "best quality, partly on the CPU": "partly on CPU",
+    "best overall, partly on the CPU": "best, partly CPU",
+    "best overall, on the CPU": "best, on the CPU",
+}
+
+
+def render_recommendation(
+    found: Recommendation, *, title: str, spec: str | None, width: int
+) -> str:
+    """Return the text for one role."""
+    best = found.picks[0]
+    parts = [
+        paragraph(_headline(best, found.machine, title), width=width),
+        _pick_table(found, width=width),
+        _why(found, width=width),
+        _licences(list(found.picks), width=width),
+        _excluded(found.excluded, width=width),
+        _footer(found.machine, found.notes, found.as_of, width=width),
+        _next(best, spec, width=width),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def render_set(found: RecommendedSet, *, spec: str | None, width: int) -> str:
+    """Return the text for several roles sized together."""
+    parts = [
+        paragraph(_set_headline(found), width=width),
+        _set_table(found, width=width),
+        "\n".join(paragraph(note, width=width, hanging="  ") for note in found.notes),
+        _licences([member.pick for member in found.members], width=width),
+        _footer(found.machine, (), found.as_of, width=width),
+        _set_next(found, spec, width=width),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _headline(best: Pick, machine: Machine, title: str) -> str:
+    where = {
+        "gpu": "runs entirely on the GPU",
+        "partial": "runs partly on the CPU",
+        "cpu": "runs on the CPU",
+    }[best.estimate.placement.verdict]
+    text = f"{best.model} is the best pick for {title} on {describe(machine)}: it {where}"
+    decode = best.estimate.speed.decode
+    if decode is not None and best.role != "embeddings":
+        text += f" at about {rate(decode.expected)} tokens/s"
+    longest = best.estimate.limits.max_num_ctx_on_gpu
+    if longest is not None and longest > best.estimate.num_ctx:
+        text += f" and leaves room for {tokens(longest)} tokens of context"
+    return text + "."
+
+
+def _set_headline(found: RecommendedSet) -> str:
+    names = list(dict.fromkeys(member.pick.model for member in found.members))
+    listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    used = f"{gib(found.together_bytes)} of {gib(found.memory_bytes)}"
+    if found.swapped:
+        turns = " and ".join(found.swapped)
+        return f"For {describe(found.machine)}: {listed}; {turns} takes turns with the others."
+    return f"For {describe(found.machine)}: {listed} fit together, {used}."
+
+
+def describe(machine: Machine) -> str:
+    """Return a machine in few words: `an RTX 3060 (12.0 GiB)`, `2x RTX 3090`, `the CPU`."""
+    usable = machine.usable_accelerators
+    if not usable:
+        ram = machine.ram.total_bytes
+        return f"the CPU ({gib(ram)} of RAM)" if ram else "the CPU"
+    first = usable[0]
+    count = f"{len(usable)}x " if len(usable) > 1 else ""
+    memory = sum(a.memory_total_bytes or 0 for a in usable)
+    return f"{count}{first.name} ({gib(memory)})"
+
+
+def _pick_table(found: Recommendation, *, width: int) -> str:
+    embeddings = found.role == "embeddings"
+    memory = "VRAM" if found.machine.usable_accelerators else "RAM"
+    context = tokens(found.picks[0].estimate.num_ctx)
+    headers = ["", "model", "download", f"{memory} at {context}", "longest"]
+    if not embeddings:
+        headers.append("tokens/s")
+    rows = [_pick_row(pick, embeddings) for pick in found.picks]
+    return table(headers, rows, align="llrrrr", width=width, indent="  ")
+
+
+def _pick_row(pick: Pick, embeddings: bool) -> list[str]:
+    estimate = pick.estimate
+    used = estimate.gpu if estimate.placement.verdict in ("gpu", "partial") else estimate.memory
+    row = [
+        _SHORT.get(pick.label, pick.label),
+        pick.model,
+        download(estimate.download_bytes),
+        gib(used.total_bytes),
+        _longest(pick),
+    ]
+    if not embeddings:
+        row.append(_speed(pick))
+    return row
+
+
+def _longest(pick: Pick) -> str:
+    """Return the longest context here: on the GPU, or what the model was trained for."""
+    limits = pick.estimate.limits
+    if pick.estimate.placement.verdict == "gpu":
+        return tokens(limits.max_num_ctx_on_gpu) if limits.max_num_ctx_on_gpu else "-"
+    return "-"
+
+
+def _speed(pick: Pick) -> str:
+    decode = pick.estimate.speed.decode
+    return "-" if decode is None else span(decode).replace(" to ", "-")
+
+
+def _why(found: Recommendation, *, width: int) -> str:
+    lines: list[str] = []
+    for index, pick in enumerate(found.picks):
+        also = [label for label in pick.labels if label != pick.label]
+        title = f"{pick.model}, {pick.label}" + (f" and {', '.join(also)}" if also else "") + ":"
+        lines.append(paragraph(title, width=width))
+        shown = pick.reasons if index == 0 else pick.reasons[:2]
+        lines += [paragraph(reason, width=width, indent="  ", hanging="    ") for reason in shown]
+    return "\n".join(lines)
+
+
+def _licences(picks: list[Pick], *, width: int) -> str:
+    by_licence: dict[str, list[str]] = {}
+    for pick in picks:
+        allowed = {
+            "yes": "commercial use allowed",
+            "no": "no commercial use",
+            "conditional": "commercial use under conditions",
+            "unknown": "terms unknown",
+        }[pick.commercial_use]
+        names = by_licence.setdefault(f"{pick.licence or 'unknown'}, {allowed}", [])
+        if pick.model not in names:
+            names.append(pick.model)
+    listed = "; ".join(f"{', '.join(names)} ({terms})" for terms, names in by_licence.items())
+    return paragraph(f"Licences: {listed}.", width=width, hanging="  ")
+
+
+def _excluded(excluded: tuple[Excluded, ...], *, width: int) -> str:
+    if not excluded:
+        return ""
+    lines = ["Not picked:"]
+    lines += [
+        paragraph(f"{e.model}: {e.reason}", width=width, indent="  ", hanging="    ")
+        for e in excluded
+    ]
+    return "\n".join(lines)
+
+
+def _footer(machine: Machine, notes: tuple[str, ...], as_of: str, *, width: int) -> str:
+    lines = [paragraph(note, width=width, hanging="  ") for note in notes]
+    if machine.assumptions:
+        lines.append(
+            paragraph(f"Assumed: {'; '.join(machine.assumptions)}.", width=width, hanging="  ")
+        )
+    lines.append(f"Models as listed on {as_of}; speeds are estimates.")
+    return "\n".join(lines)
+
+
+def _next(best: Pick, spec: str | None, *, width: int) -> str:
+    machine = f' --machine "{spec}"' if spec else ""
+    details = f"Details: assistant fit {best.model}{machine}"
+    return _side_by_side(f"Next: {best.pull}", details, width)
+
+
+def _set_table(found: RecommendedSet, *, width: int) -> str:
+    memory = "VRAM" if found.on_gpu else "RAM"
+    rows = [_set_row(member, found.on_gpu) for member in found.members]
+    headers = ["role", "model", "download", memory, "context", "tokens/s", ""]
+    return table(headers, rows, align="llrrrr", width=width, indent="  ")
+
+
+def _set_row(member: SetMember, on_gpu: bool) -> list[str]:
+    estimate = member.pick.estimate
+    used = estimate.gpu if on_gpu and estimate.placement.verdict == "gpu" else estimate.memory
+    speed = "-" if member.role == "embeddings" else _speed(member.pick)
+    return [
+        member.role,
+        member.pick.model,
+        download(estimate.download_bytes),
+        gib(used.total_bytes),
+        tokens(estimate.num_ctx),
+        speed,
+        "" if member.stays_loaded else "swapped",
+    ]
+
+
+def _set_next(found: RecommendedSet, spec: str | None, *, width: int) -> str:
+    pulls = list(dict.fromkeys(member.pick.model for member in found.members))
+    machine = f' --machine "{spec}"' if spec else ""
+    first = "Next: " + " && ".join(f"ollama pull {name}" for name in pulls)
+    why = f"Why: assistant recommend --role chat{machine}"
+    return _side_by_side(first, why, width)
+
+
+def _side_by_side(left: str, right: str, width: int) -> str:
+    if len(left) + 6 + len(right) <= width:
+        return f"{left}      {right}"
+    return f"{left}\n{right}"
