@@ -37,6 +37,8 @@ SCHEMA_VERSION = 1
 GIB = 1024**3
 INTEGRATED_CLASSES = ("igpu-amd", "igpu-intel")
 LAPTOP_WORDS = ("laptop", "mobile", "notebook", "max q", "with max q", "m")
+# GeForce and Radeon numbers that people use alone.
+_LONE_NUMBERS = r"10[5-8]0|16[56]0|20[5-8]0|[345]0[5-9]0|90[67]0|[67][6789]00"
 SERIES_WORDS = ("rtx", "gtx", "rx", "quadro", "tesla", "instinct", "arc", "titan", "pro", "radeon")
 
 
@@ -57,9 +59,7 @@ def main() -> None:
     print(f"{len(facts)} devices written to {arguments.output}")
 
 
-def build(
-    facts: list[dict[str, Any]], *, as_of: str, compute: dict[str, float]
-) -> dict[str, Any]:
+def build(facts: list[dict[str, Any]], *, as_of: str, compute: dict[str, float]) -> dict[str, Any]:
     """Return the whole data file: its head and one row for each device of the facts."""
     names = {row["name"] for row in facts}
     for table in (MEMORY_OPTIONS, EXTRA_ALIASES, dict.fromkeys(ECC_ON), compute):
@@ -102,16 +102,17 @@ def aliases_of(name: str, kind: str) -> Iterator[str]:
     yield " ".join(token.text for token in tokenize(name))
     yield from (" ".join(t.text for t in tokenize(a)) for a in EXTRA_ALIASES.get(name, ()))
     if kind == "cpu":
-        base = name.split("(")[0]
+        base = name.partition("(")[0]
         yield " ".join(t.text for t in tokenize(base) if t.text not in ("amd", "intel"))
         return
-    base = re.sub(r"\s+\d+GB$", "", name.split("(")[0].strip())
+    base = re.sub(r"\s+\d+GB$", "", name.partition("(")[0].strip())
     words = [t.text for t in tokenize(base) if t.text not in BRAND_WORDS - {"radeon"}]
     for variant in laptop_variants(words):
-        yield " ".join(variant)
-        while variant[0] in SERIES_WORDS and stands_alone(variant[1:]):
-            variant = variant[1:]
-            yield " ".join(variant)
+        rest = variant
+        yield " ".join(rest)
+        while rest[0] in SERIES_WORDS and stands_alone(rest[1:]):
+            rest = rest[1:]
+            yield " ".join(rest)
 
 
 def laptop_variants(words: list[str]) -> Iterator[list[str]]:
@@ -139,7 +140,7 @@ def stands_alone(words: list[str]) -> bool:
         return any(c.isdigit() for c in first)
     if len(words) > 1 and words[1] in ("ti", "super", "xt", "xtx", "gre", "ada", "sff"):
         return True
-    return re.fullmatch(r"(10[5-8]0|16[56]0|20[5-8]0|[345]0[5-9]0|90[67]0|[67][6789]00)", first) is not None
+    return re.fullmatch(_LONE_NUMBERS, first) is not None
 
 
 def mark_usual(rows: list[dict[str, Any]]) -> None:
@@ -152,15 +153,10 @@ def mark_usual(rows: list[dict[str, Any]]) -> None:
 
 
 def read_compute(path: Path) -> dict[str, float]:
-    """Return FP32 TFLOPS by device: shading units x 2 x boost clock, as published."""
-    if not path.exists():
-        return {}
+    """Return the published FP32 TFLOPS by device."""
     with path.open(encoding="utf-8", newline="") as lines:
         rows = csv.DictReader(line for line in lines if not line.startswith("#"))
-        return {
-            row["name"]: round(int(row["shading_units"]) * 2 * int(row["boost_mhz"]) / 1e6, 2)
-            for row in rows
-        }
+        return {row["name"]: float(row["fp32_tflops"]) for row in rows}
 
 
 if __name__ == "__main__":

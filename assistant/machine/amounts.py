@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, Literal
+from itertools import pairwise
+from typing import Final, Literal, NamedTuple
 
 from assistant.units import GIB, MIB
 
@@ -62,8 +63,7 @@ class Amount:
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Word:
+class _Word(NamedTuple):
     text: str
     start: int
     end: int
@@ -85,8 +85,9 @@ def scan_amounts(text: str, rest: str) -> list[Amount]:
         )
         used = _label(amount, text, words, used)
         amounts.append(amount)
-    for first, second in zip(amounts, amounts[1:], strict=False):
-        if second.free and text[first.end : second.start].strip() in ("of", "out of", "/", "of the"):
+    for first, second in pairwise(amounts):
+        between = text[first.end : second.start].strip()
+        if second.free and between in ("of", "out of", "/", "of the"):
             first.free, second.free = True, False  # 11GB of 12GB free
             first.role = first.role or second.role
     return amounts
@@ -95,13 +96,14 @@ def scan_amounts(text: str, rest: str) -> list[Amount]:
 def _label(amount: Amount, text: str, words: list[_Word], used: int) -> int:
     """Set what the words around `amount` say; return the place up to which they are used."""
     own_end = amount.end
+    lead = text[max(0, amount.start - 24) : amount.start]
     before = _role_before(amount, text, words, used)
     after, end, belongs_to_next = _role_after(amount, text, words)
     tail = _at_least_pattern().match(text, own_end)
     if tail is not None:
         amount.at_least = True
         end = max(end, tail.end())
-    if re.search(r"(?:at least|minimum|min|minimum of|more than|over|>=?|≥)\s*$", text[:own_end - len(amount.text)]):
+    if re.search(r"(?:at least|minimum|min|minimum of|more than|over|>=?|≥)\s*$", lead):
         amount.at_least = True
     if before is not None and (after is None or belongs_to_next):
         amount.role = before
@@ -137,9 +139,10 @@ def _role_after(amount: Amount, text: str, words: list[_Word]) -> tuple[Role | N
         at = word.end
         end = at if word.text in _FREE | _TOTAL or role is not None else end
         index += 1
-    belongs_to_next = role is not None and _amount_pattern().match(
-        text, len(text) - len(text[end:].lstrip(" :="))
-    ) is not None
+    belongs_to_next = (
+        role is not None
+        and _amount_pattern().match(text, len(text) - len(text[end:].lstrip(" :="))) is not None
+    )
     return role, end, belongs_to_next
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 #: Words that makers and drivers put around a name and that say nothing about which device it is.
 BRAND_WORDS: Final = frozenset(
@@ -24,8 +23,7 @@ _SPLIT_PREFIX: Final = "rtx|gtx|rx|arc|titan|quadro|tesla|radeon|geforce|instinc
 _SUFFIXES: Final = "tis|ti|super|xtx|xt|gre|d|m|laptop|mobile"
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One lower-case word or number of a text, with the place where it stands."""
 
     text: str
@@ -33,8 +31,7 @@ class Token:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class AliasHit:
+class AliasHit(NamedTuple):
     """An alias found in a text: the devices it may mean, usual one first, and its place."""
 
     alias: str
@@ -122,7 +119,7 @@ def _singular(words: tuple[str, ...]) -> tuple[str, ...]:
 @cache
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     word = re.compile(r"\d{1,3}x(?=[a-z]{0,5}\d{2})|[a-z0-9]+")
-    trademark = re.compile(r"\((?:r|tm|c)\)|[®™©]")  # noqa: RUF001
+    trademark = re.compile(r"\((?:r|tm|c)\)|[®™©]")
     split = re.compile(
         rf"({_SPLIT_PREFIX})(\d{{2,4}})({_SUFFIXES})?s?"
         rf"|(\d{{4}})({_SUFFIXES})(super)?s?"

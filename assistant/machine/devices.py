@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple
 
 from assistant.machine.device_names import BRAND_WORDS, AliasHit, find_aliases, tokenize
 from assistant.machine.records import Vendor
@@ -54,8 +55,7 @@ class Device:
     aliases: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
+class _Table(NamedTuple):
     as_of: str
     devices: tuple[Device, ...]
     aliases: dict[tuple[str, ...], tuple[int, ...]]
@@ -168,8 +168,6 @@ def _devices_called(alias: str) -> tuple[Device, ...]:
 
 
 def _size_in(name: str) -> int | None:
-    import re
-
     match = re.search(r"(\d+)\s*gi?b\b", name.lower())
     return int(match[1]) * GIB if match else None
 
@@ -184,8 +182,8 @@ def _table() -> _Table:
             indices.setdefault(tuple(alias.split()), []).append(index)
 
     def order(index: int) -> tuple[bool, int]:
-        device = devices[index]
-        return (not device.usual, device.memory_options_bytes[0] if device.memory_options_bytes else 0)
+        sizes = devices[index].memory_options_bytes
+        return not devices[index].usual, sizes[0] if sizes else 0
 
     aliases = {words: tuple(sorted(found, key=order)) for words, found in indices.items()}
     return _Table(
@@ -197,5 +195,5 @@ def _table() -> _Table:
 
 
 def _device(row: dict[str, Any]) -> Device:
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in row.items()}
-    return cast("Device", Device(**values))
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+    return Device(**values)

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Final
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
 
 from assistant.errors import MachineSpecError
-from assistant.machine.amounts import Amount
 from assistant.machine.described import describe_machine
-from assistant.machine.records import Machine
-from assistant.machine.words import Card, Words, scan_words
+from assistant.machine.words import scan_words
 from assistant.units import GIB
+
+if TYPE_CHECKING:
+    from assistant.machine.amounts import Amount
+    from assistant.machine.records import Machine
+    from assistant.machine.words import Card, Words
 
 #: Names of one letter and a digit or two that also mean other things; they need a brand before
 #: them, or an amount or `gpu` beside them.
@@ -89,7 +93,7 @@ _NEAR: Final = 2
 
 def _mark_alternatives(words: Words) -> None:
     """Mark cards after the first in `3060 or 4070`, `3060 vs 4070`: they are not together."""
-    for first, second in zip(words.cards, words.cards[1:], strict=False):
+    for first, second in pairwise(words.cards):
         between = words.text[first.end : second.start]
         if re.search(r"\b(?:or|vs|versus|than|instead|to|upgrade|compared)\b", between):
             second.alternative = True

@@ -14,11 +14,11 @@ from assistant.units import GIB
 if TYPE_CHECKING:
     from assistant.machine.devices import Device
 
-#: ROCm targets that Ollama 0.33 is built for (docs/gpu.mdx, "LLVM Target" table); Vulkan
-#: serves the others.
+#: ROCm targets that Ollama 0.33 is built for (llama/server/CMakePresets.json, August
+#: 2026, Linux; detection has the same list); Vulkan serves the others.
 ROCM_TARGETS: Final = frozenset(
-    "gfx908 gfx90a gfx942 gfx950 gfx1010 gfx1012 gfx1030 gfx1100 gfx1101 gfx1102 gfx1103"
-    " gfx1150 gfx1151 gfx1200 gfx1201".split()
+    "gfx908 gfx90a gfx942 gfx950 gfx1030 gfx1100 gfx1101 gfx1102 gfx1150 gfx1151 gfx1200"
+    " gfx1201".split()
 )
 #: Integrated GPUs are left out by default but for CUDA, Apple and this one (Ollama
 #: discover/runner.go).
@@ -28,7 +28,7 @@ _LEAST_CUDA: Final = 5.0
 
 _RESERVE_BYTES: Final = round(0.6 * GIB)
 _RESERVE_SHARE: Final = 0.005
-_APPLE_SMALL_BYTES: Final = 36 * GIB
+_APPLE_LARGE_BYTES: Final = 36 * GIB
 _OS_SHARE: Final = 0.25
 _OS_MOST_BYTES: Final = 4 * GIB
 
@@ -46,11 +46,12 @@ def free_vram_bytes(total_bytes: int, *, ecc_on: bool = False) -> int:
 
 
 def apple_working_set_bytes(ram_bytes: int) -> int:
-    """Return what Metal lets the GPU use: 2/3 of the memory up to 36 GB, 3/4 above.
+    """Return what Metal lets the GPU use: 2/3 of the memory below 36 GB, 3/4 from there on.
 
     `recommendedMaxWorkingSetSize` in posted logs: 5.3 of 8, 10.7 of 16, 16.0 of 24, 72 of 96 GiB.
+    macOS 26 gives more (11.8 of 16 GiB); which system a described Mac runs is not known.
     """
-    return ram_bytes * 2 // 3 if ram_bytes <= _APPLE_SMALL_BYTES else ram_bytes * 3 // 4
+    return ram_bytes * 2 // 3 if ram_bytes < _APPLE_LARGE_BYTES else ram_bytes * 3 // 4
 
 
 def cuda_unified_bytes(ram_bytes: int) -> int:

@@ -8,9 +8,7 @@ modules, so a table value is a ceiling, and `assistant hardware --measure` beats
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from assistant.machine.devices import find_device
 
@@ -20,9 +18,48 @@ _USUAL_TRANSFERS: Final = {
     "ddr5": 5600, "lpddr5": 6400, "lpddr5x": 7500,
 }  # fmt: skip
 
+#: Maximum memory speed by processor series, as AMD and Intel publish it: kind, MT/s, channels.
+#: Where a series takes two kinds (Intel's 12th to 14th generation run DDR4 or DDR5), desktops
+#: are taken for the slower one. Order matters: the narrower pattern comes first.
+_SERIES: Final[tuple[tuple[str, tuple[str, int, int]], ...]] = (
+    (r"threadripper pro [579]\d{3}", ("ddr4", 3200, 8)),
+    (r"threadripper 7\d{3}", ("ddr5", 5200, 4)),
+    (r"threadripper 3\d{3}", ("ddr4", 3200, 4)),
+    (r"threadripper", ("ddr4", 2666, 4)),
+    (r"epyc 9\d{3}", ("ddr5", 4800, 12)),
+    (r"epyc 7\d{2}1", ("ddr4", 2666, 8)),
+    (r"epyc", ("ddr4", 3200, 8)),
+    (r"ryzen ai \d", ("ddr5", 5600, 2)),
+    (r"(?:ryzen|r)\s?[3579] (?:pro )?9\d{3}", ("ddr5", 5600, 2)),
+    (r"(?:ryzen|r)\s?[3579] (?:pro )?[78]\d[3-9]\d\w", ("ddr5", 5600, 2)),
+    (r"(?:ryzen|r)\s?[3579] (?:pro )?[78]\d{3}", ("ddr5", 5200, 2)),
+    (r"(?:ryzen|r)\s?[3579] (?:pro )?6\d{3}", ("ddr5", 4800, 2)),
+    (r"(?:ryzen|r)\s?[3579] (?:pro )?[345]\d{3}", ("ddr4", 3200, 2)),
+    (r"(?:ryzen|r)\s?[3579] (?:pro )?2\d{3}", ("ddr4", 2933, 2)),
+    (r"(?:ryzen|r)\s?[3579] (?:pro )?1\d{3}", ("ddr4", 2666, 2)),
+    (r"core ultra [579] 2\d\dv", ("lpddr5x", 8533, 2)),
+    (r"core ultra [579] 2", ("ddr5", 6400, 2)),
+    (r"core ultra", ("ddr5", 5600, 2)),
+    (r"core [3579] 1\d\d", ("ddr5", 5200, 2)),
+    (r"i[3579][ -]?1[234]\d{3}\w*(?:h|hx|u|p)\b", ("ddr5", 4800, 2)),
+    (r"i[3579][ -]?1[1234]\d{2,3}", ("ddr4", 3200, 2)),
+    (r"i[3579][ -]?10\d{2,3}", ("ddr4", 2666, 2)),
+    (r"i[3579][ -]?[89]\d{3}", ("ddr4", 2666, 2)),
+    (r"i[3579][ -]?[67]\d{3}", ("ddr4", 2133, 2)),
+    (r"i[3579][ -]?[2345]\d{3}", ("ddr3", 1600, 2)),
+    (r"xeon.*\be5-?\d{4}\w* ?v4", ("ddr4", 2400, 4)),
+    (r"xeon.*\be5-?\d{4}\w* ?v3", ("ddr4", 2133, 4)),
+    (r"xeon.*\be5-?\d{4}", ("ddr3", 1600, 4)),
+    (r"xeon.*(?:gold|silver|platinum) [3-9]\d[3]\d", ("ddr4", 3200, 8)),
+    (r"xeon.*(?:gold|silver|platinum) [3-9]\d[4-6]\d", ("ddr5", 4800, 8)),
+    (r"xeon.*(?:gold|silver|platinum)", ("ddr4", 2666, 6)),
+    (r"\bn(?:95|97|100|150|200|305)\b", ("ddr4", 3200, 1)),
+    (r"snapdragon x", ("lpddr5x", 8448, 2)),
+    (r"celeron|pentium|atom", ("ddr4", 2400, 1)),
+)
 
-@dataclass(frozen=True, slots=True)
-class RamBandwidth:
+
+class RamBandwidth(NamedTuple):
     """A bandwidth in GB/s and the memory it stands for, such as `DDR4-3200, two channels`."""
 
     gb_per_s: float
@@ -45,7 +82,8 @@ def bandwidth_of_memory(
     kind = (generation or "ddr4").lower()
     rate = transfers or _USUAL_TRANSFERS.get(kind, _USUAL_TRANSFERS["ddr4"])
     width = channels or 2
-    return RamBandwidth(round(rate * 8 * width / 1000, 1), f"{kind.upper()}-{rate}, {_number(width)}")
+    memory = f"{kind.upper()}-{rate}, {_number(width)}"
+    return RamBandwidth(round(rate * 8 * width / 1000, 1), memory)
 
 
 def bandwidth_of_cpu(name: str) -> RamBandwidth | None:
@@ -56,8 +94,8 @@ def bandwidth_of_cpu(name: str) -> RamBandwidth | None:
     device = find_device(name)
     if device is not None and device.kind in ("cpu", "integrated", "unified"):
         return RamBandwidth(device.bandwidth_gb_per_s, f"the memory of a {device.name}")
-    for pattern, memory in _series():
-        if pattern.search(name.lower()):
+    for pattern, memory in _SERIES:
+        if re.search(pattern, name.lower()):
             return bandwidth_of_memory(*memory)
     return None
 
@@ -65,49 +103,3 @@ def bandwidth_of_cpu(name: str) -> RamBandwidth | None:
 def _number(channels: int) -> str:
     words = {1: "one channel", 2: "two channels", 4: "four channels", 8: "eight channels"}
     return words.get(channels, f"{channels} channels")
-
-
-@cache
-def _series() -> tuple[tuple[re.Pattern[str], tuple[str, int, int]], ...]:
-    """Maximum memory speed by processor series, as AMD and Intel publish it.
-
-    Where a series takes two kinds (Intel's 12th to 14th generation run DDR4 or DDR5), the
-    slower and more common one is meant. Order matters: the narrower pattern first.
-    """
-    table: tuple[tuple[str, tuple[str, int, int]], ...] = (
-        (r"threadripper pro [579]\d{3}", ("ddr4", 3200, 8)),
-        (r"threadripper 7\d{3}", ("ddr5", 5200, 4)),
-        (r"threadripper 3\d{3}", ("ddr4", 3200, 4)),
-        (r"threadripper", ("ddr4", 2666, 4)),
-        (r"epyc 9\d{3}", ("ddr5", 4800, 12)),
-        (r"epyc 7\d{2}1", ("ddr4", 2666, 8)),
-        (r"epyc", ("ddr4", 3200, 8)),
-        (r"ryzen ai \d", ("ddr5", 5600, 2)),
-        (r"(?:ryzen|r)\s?[3579] (?:pro )?9\d{3}", ("ddr5", 5600, 2)),
-        (r"(?:ryzen|r)\s?[3579] (?:pro )?[78]\d[3-9]\d\w", ("ddr5", 5600, 2)),
-        (r"(?:ryzen|r)\s?[3579] (?:pro )?[78]\d{3}", ("ddr5", 5200, 2)),
-        (r"(?:ryzen|r)\s?[3579] (?:pro )?6\d{3}", ("ddr5", 4800, 2)),
-        (r"(?:ryzen|r)\s?[3579] (?:pro )?[345]\d{3}", ("ddr4", 3200, 2)),
-        (r"(?:ryzen|r)\s?[3579] (?:pro )?2\d{3}", ("ddr4", 2933, 2)),
-        (r"(?:ryzen|r)\s?[3579] (?:pro )?1\d{3}", ("ddr4", 2666, 2)),
-        (r"core ultra [579] 2\d\dv", ("lpddr5x", 8533, 2)),
-        (r"core ultra [579] 2", ("ddr5", 6400, 2)),
-        (r"core ultra", ("ddr5", 5600, 2)),
-        (r"core [3579] 1\d\d", ("ddr5", 5200, 2)),
-        (r"i[3579][ -]?1[234]\d{3}\w*(?:h|hx|u|p)\b", ("ddr5", 4800, 2)),
-        (r"i[3579][ -]?1[1234]\d{2,3}", ("ddr4", 3200, 2)),
-        (r"i[3579][ -]?10\d{2,3}", ("ddr4", 2666, 2)),
-        (r"i[3579][ -]?[89]\d{3}", ("ddr4", 2666, 2)),
-        (r"i[3579][ -]?[67]\d{3}", ("ddr4", 2133, 2)),
-        (r"i[3579][ -]?[2345]\d{3}", ("ddr3", 1600, 2)),
-        (r"xeon.*\be5-?\d{4}\w* ?v4", ("ddr4", 2400, 4)),
-        (r"xeon.*\be5-?\d{4}\w* ?v3", ("ddr4", 2133, 4)),
-        (r"xeon.*\be5-?\d{4}", ("ddr3", 1600, 4)),
-        (r"xeon.*(?:gold|silver|platinum) [3-9]\d[3]\d", ("ddr4", 3200, 8)),
-        (r"xeon.*(?:gold|silver|platinum) [3-9]\d[4-6]\d", ("ddr5", 4800, 8)),
-        (r"xeon.*(?:gold|silver|platinum)", ("ddr4", 2666, 6)),
-        (r"\bn(?:95|97|100|150|200|305)\b", ("ddr4", 3200, 1)),
-        (r"snapdragon x", ("lpddr5x", 8448, 2)),
-        (r"celeron|pentium|atom", ("ddr4", 2400, 1)),
-    )
-    return tuple((re.compile(pattern), memory) for pattern, memory in table)

@@ -24,7 +24,9 @@ _MOST_BYTES: Final = 2**60
 
 def machine_to_dict(machine: Machine) -> dict[str, Any]:
     """Return the machine as the `data` of `assistant hardware --json`: only JSON values."""
-    return {field.name: _plain(getattr(machine, field.name)) for field in dataclasses.fields(machine)}
+    return {
+        field.name: _plain(getattr(machine, field.name)) for field in dataclasses.fields(machine)
+    }
 
 
 def machine_from_dict(data: object) -> Machine:
@@ -62,7 +64,9 @@ def _record(cls: type[_R], data: Mapping[str, Any], where: str) -> _R:
     values: dict[str, Any] = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         if field.name in data:
-            values[field.name] = _value(hints[field.name], data[field.name], f"{where}.{field.name}")
+            values[field.name] = _value(
+                hints[field.name], data[field.name], f"{where}.{field.name}"
+            )
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise _wrong(f"{where}.{field.name}", "is missing")
     return cls(**values)

@@ -10,16 +10,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 
 from assistant.machine.amounts import Amount, scan_amounts
 from assistant.machine.device_names import BRAND_WORDS
-from assistant.machine.devices import Device, find_device_hits, hit_devices
+from assistant.machine.devices import find_device_hits, hit_devices
+
+if TYPE_CHECKING:
+    from assistant.machine.devices import Device
 
 MarkKind = Literal[
     "cpu_only", "laptop", "computer", "mac", "intel_mac", "integrated", "linux", "windows", "macos"
 ]
-
 FigureKind = Literal["bandwidth", "cores", "threads", "cards"]
 
 NUMBER_WORDS: Final = {
@@ -28,10 +30,23 @@ NUMBER_WORDS: Final = {
     "seven": 7, "eight": 8, "ten": 10, "twelve": 12, "sixteen": 16,
 }  # fmt: skip
 
+_BLANK: Final = "\0"
+_MOST_BARE: Final = 16
+_FILLERS: Final = frozenset(
+    "and with w plus a an the my i have has got of on in it is its one only just about gpu gpus"
+    " card cards graphics graphic video nvidia geforce amd intel radeon apple cpu processor"
+    " memory ram vram each total free dedicated discrete unified system chip soc single max-q"
+    " air mini studio book at running run edition gaming oc generation gen new old mobile".split()
+)
+
 
 @dataclass(slots=True)
 class Card:
-    """A device of the table named in the text, with the versions the name may mean."""
+    """A device of the table named in the text, with the versions the name may mean.
+
+    `count` is 2 in `2x RTX 3090`, and `counted` says that a number was written. An
+    `alternative` stands beside another card (`3060 or 4070`), not with it in one computer.
+    """
 
     devices: tuple[Device, ...]
     text: str
@@ -44,8 +59,7 @@ class Card:
     free: Amount | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A word that says what kind of computer it is."""
 
     kind: MarkKind
@@ -53,8 +67,7 @@ class Mark:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryKind:
+class MemoryKind(NamedTuple):
     """A kind of RAM such as `DDR4-3200`; parts that were not said are None."""
 
     generation: str | None
@@ -64,17 +77,15 @@ class MemoryKind:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class CpuWords:
-    """The name of a processor as it was written."""
+class CpuWords(NamedTuple):
+    """The name of a processor as it was written, in lower case."""
 
     name: str
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(NamedTuple):
     """A figure with a meaning of its own: GB/s, cores, threads, or `4 GPUs`."""
 
     kind: FigureKind
@@ -105,12 +116,15 @@ class Words:
         """Say whether one of these marks was found."""
         return any(mark.kind in kinds for mark in self.marks)
 
+    def find(self, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
+        """Yield what the pattern matches in the rest, and blank it out."""
+        for match in pattern.finditer(self.rest):
+            yield match
+            self.blank(match.start(), match.end())
+
     def blank(self, start: int, end: int) -> None:
         """Take a place out of the rest, so that nothing else is read there."""
         self.rest = self.rest[:start] + _BLANK * (end - start) + self.rest[end:]
-
-
-_BLANK: Final = "\0"
 
 
 def scan_words(text: str, *, free_text: bool = False) -> Words:
@@ -121,22 +135,23 @@ def scan_words(text: str, *, free_text: bool = False) -> Words:
     """
     lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
     words = Words(original=text, text=lowered, rest=lowered)
-    _scan_marks(words, _early_marks())
+    _scan_marks(words, _EARLY_MARKS)
     _scan_memory_kinds(words)
     _scan_figures(words)
     _scan_cpus(words)
-    _scan_amounts(words)
+    words.amounts = scan_amounts(words.text, words.rest)
+    for amount in words.amounts:
+        words.blank(amount.start, amount.end)
     _scan_cards(words, free_text=free_text)
-    _scan_marks(words, _late_marks())
+    _scan_marks(words, _LATE_MARKS)
     return words
 
 
 def leftover(words: Words) -> Iterator[tuple[int, int]]:
     """Yield the places of words that nothing was made of, neighbours joined."""
-    word, fillers = _leftover_words()
     start = end = -1
-    for match in word.finditer(words.rest):
-        if match[0] in fillers:
+    for match in _leftover_pattern().finditer(words.rest):
+        if match[0] in _FILLERS:
             continue
         if start >= 0 and not words.rest[end : match.start()].strip(" -./"):
             end = match.end()
@@ -148,71 +163,77 @@ def leftover(words: Words) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _scan_marks(words: Words, patterns: tuple[tuple[MarkKind, re.Pattern[str]], ...]) -> None:
-    for kind, pattern in patterns:
-        for match in pattern.finditer(words.rest):
-            words.marks.append(Mark(kind, match.start(), match.end()))
-            words.blank(match.start(), match.end())
+_CARD_WORDS: Final = (
+    r"(?:(?:dedicated|discrete|graphics?|video|external|real|nvidia|separate)\s+)*"
+    r"(?:gpus?|cards?|vram|graphics)"
+)
+# Each mark: the letters that must be there before its pattern is tried at all, and the pattern.
+_EARLY_MARKS: Final[tuple[tuple[MarkKind, str, str], ...]] = (
+    (
+        "cpu_only",
+        "cpu gpu card graphics vram",
+        r"\bcpu[ -]?only\b|\bonly (?:a |the |my )?cpu\b"
+        rf"|\b(?:no|without(?: an?)?|0)\s+{_CARD_WORDS}\b"
+        rf"|\b(?:don'?t|do not|doesn'?t|haven'?t) (?:have|got) an? {_CARD_WORDS}\b"
+        r"|\bgpu[ -]?less\b",
+    ),
+    (
+        "intel_mac",
+        "mac",
+        r"\bintel(?:[ -]based)?\s+(?:i?mac\w*)(?:\s+(?:pro|air|mini))?\b",
+    ),
+)
+_LATE_MARKS: Final[tuple[tuple[MarkKind, str, str], ...]] = (
+    (
+        "mac",
+        "mac mbp mba apple",
+        r"\b(?:mac ?book(?: ?(?:pro|air|neo))?|i?macs?(?: ?(?:pro|mini|studio))?|mbp|mba"
+        r"|apple silicon)\b",
+    ),
+    (
+        "laptop",
+        "book laptop thinkpad",
+        r"\b(?:gaming )?(?:laptop|notebook|ultrabook|thinkpad|chromebook)s?\b",
+    ),
+    (
+        "integrated",
+        "graphics gpu uhd vega apu video",
+        r"\b(?:intel )?(?:integrated|onboard|on-board|shared)\s+(?:graphics?|gpu|video)\b"
+        r"|\bi-?gpus?\b|\b(?:intel )?u?hd graphics(?: \d+)?\b|\buhd(?: \d{3})?\b"
+        r"|\bradeon graphics\b|\bvega (?:3|6|7|8|10|11)(?: graphics)?\b|\bapu\b",
+    ),
+    (
+        "computer",
+        "pc nuc computer desktop station server machine vps vm nas box rig",
+        r"\b(?:mini[ -]?pc|nuc|pc|computer|desktop|workstation|server|machine|vps|vm|nas|box"
+        r"|rig)s?\b",
+    ),
+    ("windows", "win wsl", r"\b(?:windows|win ?1[01]|wsl2?)(?: ?1[01])?\b"),
+    (
+        "linux",
+        "linux ubuntu debian fedora mint proxmox",
+        r"\b(?:linux|ubuntu|debian|fedora|arch linux|mint|proxmox)\b",
+    ),
+    ("macos", "mac os", r"\b(?:macos|mac os|os x)\b"),
+)
 
 
-@cache
-def _early_marks() -> tuple[tuple[MarkKind, re.Pattern[str]], ...]:
-    card = r"(?:(?:dedicated|discrete|graphics?|video|external|real|nvidia|separate)\s+)*"
-    card += r"(?:gpus?|cards?|vram|graphics)"
-    return (
-        (
-            "cpu_only",
-            re.compile(
-                rf"\bcpu[ -]?only\b|\bonly (?:a |the |my )?cpu\b|\b(?:no|without(?: an?)?|0)\s+{card}\b"
-                rf"|\b(?:don'?t|do not|doesn'?t|haven'?t) (?:have|got) an? {card}\b|\bgpu[ -]?less\b"
-            ),
-        ),
-        ("intel_mac", re.compile(r"\bintel(?:[ -]based)?\s+(?:i?mac\w*)(?:\s+(?:pro|air|mini))?\b")),
-    )
-
-
-@cache
-def _late_marks() -> tuple[tuple[MarkKind, re.Pattern[str]], ...]:
-    return (
-        (
-            "mac",
-            re.compile(
-                r"\b(?:mac ?book(?: ?(?:pro|air|neo))?|i?macs?(?: ?(?:pro|mini|studio))?|mbp|mba"
-                r"|apple silicon)\b"
-            ),
-        ),
-        ("laptop", re.compile(r"\b(?:gaming )?(?:laptop|notebook|ultrabook|thinkpad|chromebook)s?\b")),
-        (
-            "integrated",
-            re.compile(
-                r"\b(?:intel )?(?:integrated|onboard|on-board|shared)\s+(?:graphics?|gpu|video)\b"
-                r"|\bi-?gpus?\b|\b(?:intel )?u?hd graphics(?: \d+)?\b|\buhd(?: \d{3})?\b"
-                r"|\bradeon graphics\b|\bvega (?:3|6|7|8|10|11)(?: graphics)?\b|\bapu\b"
-            ),
-        ),
-        (
-            "computer",
-            re.compile(
-                r"\b(?:mini[ -]?pc|nuc|pc|computer|desktop|workstation|server|machine|vps|vm|nas"
-                r"|box|rig)s?\b"
-            ),
-        ),
-        ("windows", re.compile(r"\b(?:windows|win ?1[01]|wsl2?)(?: ?1[01])?\b")),
-        ("linux", re.compile(r"\b(?:linux|ubuntu|debian|fedora|arch linux|mint|proxmox)\b")),
-        ("macos", re.compile(r"\b(?:macos|mac os|os x)\b")),
-    )
+def _scan_marks(words: Words, marks: tuple[tuple[MarkKind, str, str], ...]) -> None:
+    for kind, letters, pattern in marks:
+        if any(word in words.rest for word in letters.split()):
+            for match in words.find(re.compile(pattern)):
+                words.marks.append(Mark(kind, match.start(), match.end()))
 
 
 def _scan_memory_kinds(words: Words) -> None:
-    for match in _memory_kind_pattern().finditer(words.rest):
-        generation = match["generation"]
+    if "ddr" not in words.rest and "channel" not in words.rest:
+        return
+    for match in words.find(_memory_kind_pattern()):
         transfers = int(match["transfers"]) if match["transfers"] else None
-        named = match["channels"]
-        channels = _count(named) if named else None
+        channels = _count(match["channels"]) if match["channels"] else None
         words.memory_kinds.append(
-            MemoryKind(generation, transfers, channels, match.start(), match.end())
+            MemoryKind(match["generation"], transfers, channels, match.start(), match.end())
         )
-        words.blank(match.start(), match.end())
 
 
 @cache
@@ -226,30 +247,29 @@ def _memory_kind_pattern() -> re.Pattern[str]:
 
 
 def _scan_figures(words: Words) -> None:
-    for match in _figure_pattern().finditer(words.rest):
-        kind = match.lastgroup
-        if kind is None:
-            continue
+    if not any(part in words.rest for part in ("core", "thread", "s", "gpu", "card")):
+        return
+    for match in words.find(_figure_pattern()):
+        kind = cast("FigureKind", match.lastgroup)
         value = float(_count(match[kind])) if kind == "cards" else float(match[kind])
-        words.figures.append(Figure(cast("FigureKind", kind), value, match.start(), match.end()))
-        words.blank(match.start(), match.end())
+        words.figures.append(Figure(kind, value, match.start(), match.end()))
 
 
 @cache
 def _figure_pattern() -> re.Pattern[str]:
     return re.compile(
-        r"(?<![\w.])(?:(?P<bandwidth>\d+(?:\.\d+)?)\s*g(?:i?b|bytes?)?\s*(?:/|p|per )\s*s(?:ec(?:ond)?)?\b"
-        r"(?:\s+(?:of\s+)?(?:memory\s+)?bandwidth)?"
+        r"(?<![\w.])(?:(?P<bandwidth>\d+(?:\.\d+)?)\s*g(?:i?b|bytes?)?\s*(?:/|p|per )\s*"
+        r"s(?:ec(?:ond)?)?\b(?:\s+(?:of\s+)?(?:memory\s+)?bandwidth)?"
         r"|(?P<cores>\d{1,3})[ -]?(?:cpu |physical )?cores?\b(?! gpu)"
         r"|(?P<threads>\d{1,3})[ -]?threads?\b"
-        rf"|(?P<cards>\d{{1,3}}|{'|'.join(NUMBER_WORDS)})(?:\s*x)?\s+(?:identical |nvidia |amd )?(?:gpus?|cards?)\b)"
+        rf"|(?P<cards>\d{{1,3}}|{'|'.join(NUMBER_WORDS)})(?:\s*x)?\s+(?:identical |nvidia |amd )?"
+        r"(?:gpus?|cards?)\b)"
     )
 
 
 def _scan_cpus(words: Words) -> None:
-    for match in _cpu_pattern().finditer(words.rest):
+    for match in words.find(_cpu_pattern()):
         words.cpus.append(CpuWords(match[0].strip(), match.start(), match.end()))
-        words.blank(match.start(), match.end())
 
 
 @cache
@@ -265,19 +285,14 @@ def _cpu_pattern() -> re.Pattern[str]:
         r"|(?:intel )?xeon(?: (?:gold|silver|platinum|bronze|w))?(?: ?-?(?:e[357]|w\d?|d|e))?"
         r"(?:[ -]?\d{4,5}\w*)?(?: ?v\d)?"
         r"|(?:intel )?(?:celeron|pentium|atom)(?: (?:gold|silver))?(?: \w?\d{3,4}\w*)?"
-        r"|(?:intel )?(?:processor )?n(?:95|97|100|150|200|305)\b|(?:amd )?ryzen(?: [3579])?\b(?! ai| z1| \d)"
+        r"|(?:intel )?(?:processor )?n(?:95|97|100|150|200|305)\b"
+        r"|(?:amd )?ryzen(?: [3579])?\b(?! ai| z1| \d)"
         r"|(?:qualcomm )?snapdragon(?: x)?(?: (?:elite|plus))?)\b(?![.-]\d)"
     )
 
 
-def _scan_amounts(words: Words) -> None:
-    words.amounts.extend(scan_amounts(words.text, words.rest))
-    for amount in words.amounts:
-        words.blank(amount.start, amount.end)
-
-
 def _scan_cards(words: Words, *, free_text: bool) -> None:
-    for hit in find_device_hits(words.rest.replace(_BLANK, "|")):
+    for hit in find_device_hits(words.rest):
         start, count, counted = _count_before(words, hit.start, hit.alias, free_text=free_text)
         end, count_after = _count_after(words, hit.end)
         if count_after is not None and not counted:
@@ -285,7 +300,7 @@ def _scan_cards(words: Words, *, free_text: bool) -> None:
         words.cards.append(
             Card(
                 devices=hit_devices(hit),
-                text=words.text[hit.start : hit.end],
+                text=words.original[hit.start : hit.end],
                 start=start,
                 end=end if count_after is not None else hit.end,
                 count=count,
@@ -299,43 +314,39 @@ def _scan_cards(words: Words, *, free_text: bool) -> None:
 def _count_before(
     words: Words, start: int, alias: str, *, free_text: bool
 ) -> tuple[int, int, bool]:
-    brands = "|".join(sorted(BRAND_WORDS - {"the", "card"}))
-    names = "|".join(NUMBER_WORDS)
+    """Return where the card begins with its count and brand words, the count, and if it was said.
+
+    The words before the name are gone through backwards.
+    """
+    before = words.rest[:start]
+    brand = re.search(rf"(?:\b(?:{'|'.join(sorted(BRAND_WORDS - {'the', 'card'}))})\s+)*$", before)
+    begin = brand.start() if brand else start
     lead = re.search(
-        rf"(?:(?<![\w.,-])(?P<count>\d{{1,4}}|{names})(?P<times>\s*[x×*])?\s*(?:of\s+)?)?"  # noqa: RUF001
-        rf"(?:\b(?:{brands})\s+)*$",
-        words.rest[:start],
+        rf"(?<![\w.,-])(?P<count>\d{{1,4}}|{'|'.join(NUMBER_WORDS)})(?P<times>\s*[x×*])?\s*(?:of\s+)?$",
+        words.rest[max(0, begin - 24) : begin],
     )
-    if lead is None or lead["count"] is None:
-        return (lead.start() if lead else start), 1, False
+    if lead is None:
+        return begin, 1, False
     counted = _count(lead["count"])
     bare = lead["count"].isdigit() and not lead["times"]
     if bare and (counted > _MOST_BARE or (free_text and not alias.endswith("s"))):
-        return start, 1, False
-    return lead.start(), counted, True
-
-
-_MOST_BARE: Final = 16
+        return begin, 1, False
+    return max(0, begin - 24) + lead.start(), counted, True
 
 
 def _count_after(words: Words, end: int) -> tuple[int, int | None]:
-    match = re.compile(r"\s*(?:[x×*]\s*(\d{1,3})\b(?!\s*gb?\b)|\(?\s*(\d{1,3})\s*x\s*\)?(?!\w))").match(  # noqa: RUF001
-        words.rest, end
+    match = re.match(
+        r"\s*(?:[x×*]\s*(\d{1,3})\b(?!\s*gb?\b)|\(?\s*(\d{1,3})\s*x\s*\)?(?!\w))", words.rest[end:]
     )
-    return (match.end(), int(match[1] or match[2])) if match else (end, None)
+    return (end + match.end(), int(match[1] or match[2])) if match else (end, None)
 
 
 def _count(text: str) -> int:
-    words = re.sub(r"\s+", " ", text.strip())
-    return int(words) if words.isdigit() else NUMBER_WORDS.get(words, 1)
+    words = " ".join(text.split())
+    return int(words) if words.isdecimal() else NUMBER_WORDS.get(words, 1)
 
 
 @cache
-def _leftover_words() -> tuple[re.Pattern[str], frozenset[str]]:
-    fillers = frozenset(
-        "and with w plus a an the my i have has got of on in it is its one only just about gpu gpus"
-        " card cards graphics graphic video nvidia geforce amd intel radeon apple cpu processor"
-        " memory ram vram each total free dedicated discrete unified system chip soc single max-q"
-        " air mini studio book at running run edition gaming oc generation new old version gen mobile".split()
-    )
-    return re.compile(r"[^\s\0,;:()+/|\[\]&•.!?-]+(?:[.-][^\s\0,;:()+/|\[\]&.!?-]+)*"), fillers
+def _leftover_pattern() -> re.Pattern[str]:
+    letters = r"[^\s\0,;:()+/|\[\]&•.!?-]+"
+    return re.compile(rf"{letters}(?:[.-]{letters})*")
