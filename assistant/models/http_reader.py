@@ -338,7 +338,10 @@ def _reason(error: BaseException) -> str:
     if isinstance(inner, TimeoutError):
         return str(inner) if str(inner) == "it takes too long" else "no answer in time"
     if isinstance(inner, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({inner.verify_message})"
+        return f"its certificate is not trusted ({getattr(inner, 'verify_message', inner)})"
+    if isinstance(inner, ssl.SSLError):
+        why = (inner.reason or "no reason given").replace("_", " ").lower()
+        return f"no secure connection ({why})"
     if isinstance(inner, socket.gaierror):
         return "its address cannot be found"
     if isinstance(inner, OSError) and inner.strerror:
