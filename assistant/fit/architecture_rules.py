@@ -63,9 +63,7 @@ _MAMBA: Final = ArchitectureRule(cache="recurrent", recurrent_blocks="every", st
 _RWKV: Final = ArchitectureRule(
     cache="recurrent", recurrent_blocks="every", state="rwkv", feed_forward="plain"
 )
-_KV_ZERO_SSM: Final = ArchitectureRule(
-    cache="hybrid", recurrent_blocks="no_kv_heads", state="ssm"
-)
+_KV_ZERO_SSM: Final = ArchitectureRule(cache="hybrid", recurrent_blocks="no_kv_heads", state="ssm")
 _DELTA: Final = ArchitectureRule(cache="hybrid", recurrent_blocks="interval", state="ssm")
 _KDA: Final = ArchitectureRule(cache="hybrid", recurrent_blocks="no_kv_heads", state="kda")
 _LFM: Final = ArchitectureRule(
@@ -88,9 +86,7 @@ RULES: Final[Mapping[str, ArchitectureRule]] = MappingProxyType(
         # sliding windows
         "gemma2": ArchitectureRule(window=WindowRule(2, "always", window=4096)),
         "gemma3": ArchitectureRule(window=WindowRule(6)),
-        "gemma3n": ArchitectureRule(
-            window=WindowRule(5, "always", window=512), owning_blocks=20
-        ),
+        "gemma3n": ArchitectureRule(window=WindowRule(5, "always", window=512), owning_blocks=20),
         "gemma4": ArchitectureRule(window=_ARRAY_WINDOW),
         "gpt-oss": ArchitectureRule(window=WindowRule(2, "always", window=128)),
         "cohere2": ArchitectureRule(

@@ -55,22 +55,12 @@ def compute_buffers(
     flash_attention: bool = True,
 ) -> ComputeBuffers:
     """Return the scratch memory of one batch, in bytes (formula: the module's)."""
-    layout = cache_layout(arch)
     peaks = _peaks(arch)
     tokens = pad(min(num_batch, num_ctx * num_parallel), num_parallel)
-    cells = []
-    if layout.attention_blocks > layout.windowed_blocks:
-        cells.append(full_cells(num_ctx))
-    if layout.window:
-        cells.append(window_cells(num_ctx, layout.window, min(num_batch, num_ctx * num_parallel)))
-    elif not layout.attention_blocks and not layout.recurrent_blocks:
-        cells.append(tokens)
-    mask = 2 if flash_attention else _F32
-    values = 8 if flash_attention else 8 * peaks.mask_value_elements
-    inputs = 4 + sum(mask * c + 8 + values for c in cells)
+    inputs, most_cells = _inputs(arch, num_ctx, num_batch, num_parallel, flash_attention)
     attention = peaks.attention
-    if not flash_attention and cells:
-        attention += peaks.score_heads * max(cells)
+    if not flash_attention:
+        attention += peaks.score_heads * most_cells
     peak = max(peaks.feed_forward, attention)
     gpu = tokens * (inputs + _F32 * peak)
     outputs = tokens if arch.is_embedding else num_parallel
@@ -82,6 +72,37 @@ def compute_buffers(
         * outputs
         * (arch.embedding_length if arch.is_embedding else arch.vocab_size),
     )
+
+
+def _inputs(
+    arch: Architecture, num_ctx: int, num_batch: int, num_parallel: int, flash_attention: bool
+) -> tuple[int, int]:
+    """Return the bytes of graph inputs per token, and the cells of the largest cache."""
+    layout = cache_layout(arch)
+    batch = min(num_batch, num_ctx * num_parallel)
+    cells = []
+    if layout.attention_blocks > layout.windowed_blocks:
+        cells.append(full_cells(num_ctx))
+    if layout.window:
+        cells.append(window_cells(num_ctx, layout.window, batch))
+    elif not layout.attention_blocks and not layout.recurrent_blocks:
+        cells.append(batch)
+    mask = 2 if flash_attention else _F32
+    values = 8 if flash_attention else 8 * _peaks(arch).mask_value_elements
+    return 4 + sum([mask * c + 8 + values for c in cells]), max(cells, default=0)
+
+
+def input_bytes(
+    arch: Architecture,
+    *,
+    num_ctx: int,
+    num_batch: int,
+    num_parallel: int = 1,
+    flash_attention: bool = True,
+) -> int:
+    """Return the bytes of the graph's inputs, which pipelines over several GPUs copy."""
+    tokens = pad(min(num_batch, num_ctx * num_parallel), num_parallel)
+    return tokens * _inputs(arch, num_ctx, num_batch, num_parallel, flash_attention)[0]
 
 
 @lru_cache(maxsize=4096)
@@ -102,9 +123,7 @@ def _peaks(arch: Architecture) -> _Peaks:
         rope = arch.key_length - latent
         heads = max(arch.head_count)
         attention = (
-            heads * (latent + (latent + rope) + (arch.key_length_mla or 0))
-            + 4 * width
-            + 2 * latent
+            heads * (latent + (latent + rope) + (arch.key_length_mla or 0)) + 4 * width + 2 * latent
         )
         feed_forward += heads * (arch.key_length_mla or 0) - queries
     if rule.state == "ssm":

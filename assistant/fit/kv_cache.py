@@ -192,9 +192,7 @@ def cache_bytes(
     )
 
 
-def _windowed_blocks(
-    arch: Architecture, rule: WindowRule | None
-) -> tuple[tuple[bool, ...], int]:
+def _windowed_blocks(arch: Architecture, rule: WindowRule | None) -> tuple[tuple[bool, ...], int]:
     """Return which blocks keep a window, and the window; none without a rule for it."""
     none = (False,) * arch.block_count
     key = arch.sliding_window

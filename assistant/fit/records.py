@@ -41,7 +41,11 @@ class WeightBytes:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """One concrete file (a model at one quantization), ready to be estimated."""
+    """One concrete file (a model at one quantization), ready to be estimated.
+
+    `file_bytes` is the size of the GGUF blob, tokenizer and inline projector included, where
+    it is known. `pullable` is False for what no registry has under this name.
+    """
 
     name: str
     resolved: str
@@ -56,6 +60,8 @@ class ModelFacts:
     default_num_ctx: int | None = None
     notes: tuple[str, ...] = ()
     exact: bool = False
+    file_bytes: int | None = None
+    pullable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,104 @@
+"""Sentences that go with an estimate: what a person should know, and what was assumed."""
+
+from __future__ import annotations
+
+from assistant.fit.kv_cache import CACHE_TYPES, CacheBytes, cache_bytes, cache_layout
+from assistant.fit.placement import Placed
+from assistant.fit.records import ModelFacts
+from assistant.fit.room import Room
+from assistant.fit.run_choices import SINGLE_REQUEST, RunChoices
+from assistant.units import gib, tokens
+
+_SMALL_PER_LAYER_BYTES = 64 * 1024**2
+
+
+def estimate_notes(
+    facts: ModelFacts, choices: RunChoices, cache: CacheBytes, placed: Placed
+) -> tuple[str, ...]:
+    """Return what a person should know about this estimate, most important first."""
+    notes = [*_context_notes(facts, choices, cache), *facts.notes]
+    notes += _cache_notes(facts, choices, cache)
+    arch, placement = facts.architecture, placed.placement
+    if placement.expert_layers_on_host and placement.verdict != "none":
+        notes.append(
+            f"the experts of {placement.expert_layers_on_host} of {arch.block_count} layers stay"
+            " in RAM"
+        )
+    per_layer = facts.weights.input_bytes - facts.weights.token_embedding_bytes
+    if arch.embedding_length_per_layer_input and per_layer > _SMALL_PER_LAYER_BYTES:
+        notes.append(f"the per-layer embeddings ({gib(per_layer)}) stay in RAM, not on the GPU")
+    if facts.weights.projector_bytes and choices.gpus:
+        where = "is on the GPU" if placed.projector_on_gpu else "stays in RAM"
+        notes.append(f"the image projector ({gib(facts.weights.projector_bytes)}) {where}")
+    if not choices.flash_attention and CACHE_TYPES[choices.kv_cache_type][0] > 1:
+        notes.append(
+            f"a {choices.kv_cache_type} cache needs flash attention, without it the model does"
+            " not load"
+        )
+    return tuple(notes)
+
+
+def estimate_assumptions(facts: ModelFacts, room: Room, choices: RunChoices) -> tuple[str, ...]:
+    """Return what was taken for granted."""
+    assumptions = list(room.assumptions if choices.gpus else room.assumptions[:1])
+    if choices.context_from == "tier":
+        assumptions.append(
+            f"context {tokens(choices.asked_num_ctx)}, which Ollama takes for"
+            f" {gib(room.vram_bytes)} of GPU memory"
+            if room.gpus
+            else f"context {tokens(choices.asked_num_ctx)}, which Ollama takes without a GPU"
+        )
+    elif choices.context_from == "model":
+        assumptions.append(f"context {tokens(choices.asked_num_ctx)}, which the model itself sets")
+    if not facts.weights.exact:
+        assumptions.append(
+            "tensor sizes rebuilt from the architecture"
+            + (" and the size of the file" if facts.file_bytes else "")
+        )
+    return tuple(assumptions)
+
+
+def _context_notes(facts: ModelFacts, choices: RunChoices, cache: CacheBytes) -> list[str]:
+    arch = facts.architecture
+    if arch.context_length and choices.asked_num_ctx > arch.context_length:
+        full = cache_bytes(
+            arch,
+            num_ctx=choices.asked_num_ctx,
+            num_batch=choices.num_batch,
+            num_parallel=choices.num_parallel,
+            kv_cache_type=choices.kv_cache_type,
+            flash_attention=choices.flash_attention,
+        )
+        note = (
+            f"trained for {tokens(arch.context_length)} of context, so Ollama uses"
+            f" {tokens(choices.num_ctx)} instead of {tokens(choices.asked_num_ctx)}"
+        )
+        if full.kv_cache_bytes > cache.kv_cache_bytes:
+            note += f" (the KV cache would have been {gib(full.kv_cache_bytes)})"
+        return [note]
+    return []
+
+
+def _cache_notes(facts: ModelFacts, choices: RunChoices, cache: CacheBytes) -> list[str]:
+    arch = facts.architecture
+    layout = cache_layout(arch)
+    notes = []
+    if layout.window and choices.num_ctx > layout.window:
+        notes.append(
+            f"{layout.windowed_blocks} of {arch.block_count} layers keep a window of"
+            f" {layout.window:,} tokens only"
+        )
+    if layout.recurrent_blocks:
+        notes.append(
+            f"{layout.recurrent_blocks} of {arch.block_count} layers keep a state of fixed size"
+            " instead of a cache"
+        )
+    if arch.kv_lora_rank:
+        notes.append(
+            "the file carries the MLA keys: one latent row per token and layer is cached"
+            if layout.is_mla
+            else "the file carries no MLA keys: keys and values of all heads are cached"
+        )
+    if choices.num_parallel == 1 and arch.name in SINGLE_REQUEST:
+        notes.append("Ollama serves this architecture one request at a time")
+    return notes
