@@ -19,14 +19,19 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from speed_fitting import fit_constants, leave_devices_out
 
-from assistant.fit.speed import DecodeStep, cpu_bandwidth, gpu_step_seconds
+from assistant.fit.speed import (
+    DecodeStep,
+    cpu_bandwidth,
+    gpu_step_seconds,
+    prompt_tokens_per_second,
+)
 from assistant.fit.speed_constants import (
     FITTED,
     GPU_RANGE,
@@ -34,6 +39,7 @@ from assistant.fit.speed_constants import (
     TINY_RANGE,
     SpeedConstants,
 )
+from assistant.machine.devices import find_device
 from assistant.machine.records import Accelerator, Cpu, Machine, Ram
 
 # Rough share of a full cache that a step reads, by family: most layers keep a window only,
@@ -185,6 +191,7 @@ def report(rows: Sequence[Row], *, markdown: bool, worst: int) -> str:
         _table("Core rows by tier", core, lambda r: f"tier {r.record['tier']}", markdown),
         _table("Core rows by kind of model", core, _kind_of_model, markdown),
         _table("Core rows by split", core, lambda r: str(r.record.get("split")), markdown),
+        _table("Prompt speed, core rows", _prompts(core), lambda _row: "all", markdown, "pp"),
         _table("Other rows, not scored", scored, _other, markdown),
         _range_line(core),
         _missing_line(rows),
@@ -206,11 +213,29 @@ def _other(row: Row) -> str:
     return "" if row.group == "core" else row.group
 
 
+def _prompts(core: Sequence[tuple[Row, float]]) -> list[tuple[Row, float]]:
+    """Return the core rows that have a prompt speed, measured and estimated."""
+    found = []
+    for row, _ in core:
+        device = find_device(row.record["device"]) if row.record.get("pp") else None
+        if device is None or device.fp32_tflops is None:
+            continue
+        speed = prompt_tokens_per_second(
+            replace(row.device, fp32_tflops=device.fp32_tflops),
+            parameters_active=round(1e9 * (row.record.get("active_b") or row.record["params_b"])),
+            is_moe=row.step.is_moe,
+        )
+        if speed is not None:
+            found.append((row, speed))
+    return found
+
+
 def _table(
     title: str,
     scored: Iterable[tuple[Row, float]],
     key: Callable[[Row], str],
     markdown: bool,
+    measured: str = "tg",
 ) -> str:
     groups: dict[str, list[tuple[Row, float]]] = {}
     for row, found in scored:
@@ -218,8 +243,8 @@ def _table(
     groups.pop("", None)
     lines = []
     for name, members in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
-        errors = sorted(abs(found / row.record["tg"] - 1) for row, found in members)
-        ratio = median(found / row.record["tg"] for row, found in members)
+        errors = sorted(abs(found / row.record[measured] - 1) for row, found in members)
+        ratio = median(found / row.record[measured] for row, found in members)
         devices = len({row.record["hw"] for row, _ in members})
         cells = (len(members), devices, f"{median(errors):.1%}", f"{quantile(errors, 0.9):.1%}")
         lines.append((name, *(str(cell) for cell in cells), f"{ratio:.2f}"))

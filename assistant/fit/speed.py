@@ -100,6 +100,24 @@ def cpu_bandwidth(machine: Machine) -> tuple[float | None, str]:
     return share * ram.bandwidth_gb_per_s * 1e9, stated
 
 
+def prompt_tokens_per_second(
+    accelerator: Accelerator, *, parameters_active: int, is_moe: bool = False
+) -> float | None:
+    """Return how many prompt tokens a GPU reads per second, a first look.
+
+    Two operations per active parameter and token, at the share of the FP32 peak that the
+    class reaches. None where the peak or the share is unknown.
+    """
+    device_class = accelerator.device_class or ""
+    if device_class == "nv-turing" and "GTX" in accelerator.name:
+        device_class = "nv-pascal"  # the GTX 16 series has no tensor cores
+    share = PROMPT_PER_FP32.get(device_class)
+    if share is None or not accelerator.fp32_tflops:
+        return None
+    dense = share * accelerator.fp32_tflops * 1e12 / (2 * parameters_active)
+    return dense * PROMPT_MOE if is_moe else dense
+
+
 def estimate_speed(
     arch: Architecture,
     weights: WeightBytes,
@@ -262,23 +280,16 @@ def _range(expected: float, spread: tuple[float, float]) -> SpeedRange:
 def _prompt_speed(
     arch: Architecture, placement: Placement, machine: Machine, parameters_active: int | None
 ) -> SpeedRange | None:
-    """Return the prompt speed of a model that is wholly on a GPU of known FP32 peak.
-
-    A first look. On the CPU, or split, it hangs on things not known here: None.
-    """
+    """Return the prompt speed of a model that is wholly on the GPU; else it is not known."""
     accelerator = _slowest(machine, placement)
     if placement.verdict != "gpu" or accelerator is None or not parameters_active:
         return None
-    device_class = accelerator.device_class or ""
-    if device_class == "nv-turing" and "GTX" in accelerator.name:
-        device_class = "nv-pascal"  # the GTX 16 series has no tensor cores
-    share = PROMPT_PER_FP32.get(device_class)
-    if share is None or not accelerator.fp32_tflops:
+    expected = prompt_tokens_per_second(
+        accelerator, parameters_active=parameters_active, is_moe=arch.is_moe
+    )
+    if expected is None:
         return None
-    dense = share * accelerator.fp32_tflops * 1e12 / (2 * parameters_active)
-    if arch.is_moe:
-        return _range(dense * PROMPT_MOE, PROMPT_MOE_RANGE)
-    return _range(dense, PROMPT_RANGE)
+    return _range(expected, PROMPT_MOE_RANGE if arch.is_moe else PROMPT_RANGE)
 
 
 def _basis(placement: Placement, machine: Machine, depth: int) -> str:

@@ -97,17 +97,18 @@ PROMPT_PER_FP32: Final[Mapping[str, float]] = MappingProxyType(
         "nv-hbm": 3.0,
         "nv-pascal": 1.3,
         "gb10": 1.4,
-        "amd-rdna4": 1.4,
+        "amd-rdna4": 1.2,
         "amd-rdna3": 0.75,
         "amd-rdna2": 1.2,
         "amd-gcn": 1.1,
-        "apple-m1": 0.65,
-        "apple-m2": 0.65,
-        "apple-m3": 0.65,
-        "apple-m4": 0.65,
+        "amd-cdna": 1.5,
+        "apple-m1": 0.68,
+        "apple-m2": 0.68,
+        "apple-m3": 0.68,
+        "apple-m4": 0.68,
     }
 )
-PROMPT_MOE: Final = 0.25
+PROMPT_MOE: Final = 0.23
 
 GPU_RANGE: Final = (0.65, 1.23)
 TINY_RANGE: Final = (0.55, 1.25)

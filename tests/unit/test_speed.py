@@ -138,9 +138,7 @@ def test_published_llama_bench_figures_are_met(
     gib=st.floats(0.2, 40),
     layers=st.integers(1, 33),
 )
-def test_more_bandwidth_is_faster(
-    bandwidth: float, factor: float, gib: float, layers: int
-) -> None:
+def test_more_bandwidth_is_faster(bandwidth: float, factor: float, gib: float, layers: int) -> None:
     weights = weights_of(gib * GIB)
     slow = speed_of(weights, machine_of(gpu(bandwidth), ram=50.0), gpu_layers=layers)
     fast = speed_of(weights, machine_of(gpu(bandwidth * factor), ram=50.0), gpu_layers=layers)
