@@ -295,8 +295,19 @@ def benchmark_rows(fact: Row, extra: list[Row], sources: dict[str, int]) -> list
             continue
         seen.add(key)
         index = sources.setdefault(source, len(sources))
-        rows.append([score["name"], score["value"], setting, score["reported_by"], index, date])
+        by = reporter(fact, score)
+        rows.append([score["name"], score["value"], setting, by, index, date])
     return rows
+
+
+def reporter(fact: Row, score: Row) -> str | None:
+    """Return who reported a score; makers also quote scores of each other's models."""
+    by: str | None = score["reported_by"]
+    quoted_by = {"zai-org/": "Zhipu AI / Z.ai", "Qwen3.6-": "Alibaba (Qwen)"}
+    for start, maker in quoted_by.items():
+        if by == "maker" and score["source"].startswith(start) and fact["publisher"] != maker:
+            return "another maker"
+    return by
 
 
 def clean_setting(setting: str | None) -> str | None:

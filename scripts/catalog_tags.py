@@ -30,9 +30,9 @@ def tag_rows(fact: Row, merged: Row) -> list[list[Any]]:
     bytes, exactness, digest, context length, format, pullable, quantization-aware, variant of
     the architecture (1-based), capabilities.
     """
-    groups: dict[tuple[Any, ...], list[Row]] = {}
+    groups: dict[str, list[Row]] = {}
     for tag in fact["tags"]:
-        groups.setdefault((tag["id12"] or tag["tag"], tag["quant"]), []).append(tag)
+        groups.setdefault(tag["id12"] or tag["tag"], []).append(tag)
     return [tag_row(fact, group, merged) for group in groups.values()]
 
 
@@ -43,7 +43,9 @@ def tag_row(fact: Row, group: list[Row], merged: Row) -> list[Any]:
     first = group[0]
     purpose = tag_purpose(fact, names)
     download, model, projector, exactness = tag_bytes(fact, first)
-    quantization, aware = quantization_of(first["quant"])
+    # Some MLX builds stand there twice, as `mlx` and under the level they are.
+    level = next((t["quant"] for t in group if t["quant"] != "MLX"), first["quant"])
+    quantization, aware = quantization_of(level or merged.get("quantization"))
     variant = next(
         (
             number
@@ -123,7 +125,9 @@ def tag_bytes(fact: Row, tag: Row) -> tuple[int | None, int | None, int | None, 
     known = fact.get("projector") or {}
     if projector is None and known.get("kind") == "separate blob":
         projector = known.get("bytes") or known.get("bytes_approx")
-    if model is not None or total is not None:
+    if model is not None and total is None:
+        total = model + (projector or 0)
+    if total is not None:
         return total, model, projector, "exact"
     derived = tag.get("derived_model_bytes")
     if derived is not None:
