@@ -34,6 +34,10 @@ _WITHOUT_OUTPUT: Final = frozenset(
         "nomic-bert-moe",
     }
 )
+# How each loader reads attention.sliding_window_pattern (src/models/*.cpp): as flags, as a
+# period or flags; all others take a period and ignore an array.
+_PATTERN_IS_FLAGS: Final = frozenset({"gemma4", "gemma4-assistant", "mimo2", "step35"})
+_PATTERN_IS_EITHER: Final = frozenset({"cohere2moe", "mellum", "muse-glimmer"})
 
 
 def architecture_from_metadata(
@@ -119,18 +123,30 @@ class _Reader:
         return tuple(value)
 
     def flags(self, key: str) -> tuple[bool, ...] | None:
+        """One flag per block; a single value stands for all blocks.
+
+        Some architectures leave the prediction blocks at the end out of the array.
+        """
         value = self.keys.get(f"{self.name}.{key}")
         if value is None:
             return None
-        if not isinstance(value, (tuple, list)) or len(value) != self.block_count:
+        if isinstance(value, int):
+            return (bool(value),) * self.block_count
+        lengths = (self.block_count, self.block_count - self.count("nextn_predict_layers"))
+        if not isinstance(value, (tuple, list)) or not value or len(value) not in lengths:
             raise self.wrong(key, f"{self.block_count} flags, one per block")
         if not all(isinstance(item, int) for item in value):
             raise self.wrong(key, "flags")
-        return tuple(bool(item) for item in value)
+        flags = tuple(bool(item) for item in value)
+        return flags + (False,) * (self.block_count - len(flags))
 
-    def period_or_flags(self, key: str) -> int | tuple[bool, ...] | None:
-        value = self.keys.get(f"{self.name}.{key}")
-        return self.flags(key) if isinstance(value, (tuple, list)) else self.number(key)
+    def sliding_window_pattern(self) -> int | tuple[bool, ...] | None:
+        """A period or flags, by what the architecture's loader takes; the rest is ignored."""
+        key = "attention.sliding_window_pattern"
+        is_array = isinstance(self.keys.get(f"{self.name}.{key}"), (tuple, list, Omitted))
+        if self.name in _PATTERN_IS_FLAGS or (is_array and self.name in _PATTERN_IS_EITHER):
+            return self.flags(key)
+        return None if is_array else self.number(key)
 
 
 def _heads(reader: _Reader) -> tuple[int, ...]:
@@ -192,7 +208,7 @@ def _build(reader: _Reader, tensors: Sequence[TensorInfo] | None) -> Architectur
         q_lora_rank=number("attention.q_lora_rank"),
         rope_dimension_count=number("rope.dimension_count"),
         sliding_window=number("attention.sliding_window"),
-        sliding_window_pattern=reader.period_or_flags("attention.sliding_window_pattern"),
+        sliding_window_pattern=reader.sliding_window_pattern(),
         shared_kv_layers=count("attention.shared_kv_layers"),
         nextn_predict_layers=count("nextn_predict_layers"),
         expert_count=count("expert_count"),

@@ -347,7 +347,7 @@ def _tensor(cursor: _Cursor, name: str) -> TensorInfo:
     elements = 1
     for dim in dims:
         elements *= dim
-        if not 0 < dim <= _INT64_MAX or elements > _INT64_MAX:
+        if dim > _INT64_MAX or elements > _INT64_MAX:
             raise cursor.problem(f"impossible dimensions {dims}")
     number = cursor.u32()
     try:

@@ -107,16 +107,46 @@ class TestKeys:
                 feed_forward_length=(1, 2, 3, 4),
                 attention__head_count=(8, 4, 8, 4),
                 attention__head_count_kv=[0, 2, 0, 2],
-                attention__sliding_window_pattern=(True, True, False, True),
                 attention__recurrent_layers=(1, 0, 1, 0),
             )
         )
         assert arch.feed_forward_length == (1, 2, 3, 4)
         assert arch.head_count == (8, 4, 8, 4)
         assert arch.head_count_kv == (0, 2, 0, 2)
-        assert arch.sliding_window_pattern == (True, True, False, True)
         assert arch.recurrent_layers == (True, False, True, False)
         assert arch.key_length == 8
+
+    @pytest.mark.parametrize(
+        ("arch", "value", "expected"),
+        [
+            ("gemma3", 6, 6),
+            ("gemma3", (True, False), None),
+            ("gpt-oss", (True,) * 4, None),
+            ("gemma4", (True, True, True, False), (True, True, True, False)),
+            ("gemma4", 1, (True,) * 4),
+            ("mellum", 4, 4),
+            ("mellum", (1, 0, 1, 0), (True, False, True, False)),
+            ("step35", [1, 1, 0, 0], (True, True, False, False)),
+        ],
+    )
+    def test_sliding_window_pattern_as_each_loader_reads_it(
+        self, arch: str, value: Any, expected: Any
+    ) -> None:
+        found = keys(arch, attention__sliding_window_pattern=value)
+        assert architecture_from_metadata(found).sliding_window_pattern == expected
+
+    def test_a_pattern_without_the_prediction_blocks(self) -> None:
+        found = keys(
+            "cohere2moe",
+            nextn_predict_layers=1,
+            attention__sliding_window_pattern=(True, False, True),
+        )
+        pattern = architecture_from_metadata(found).sliding_window_pattern
+        assert pattern == (True, False, True, False)
+
+    def test_one_recurrent_flag_for_all_blocks(self) -> None:
+        found = keys("qwen35", attention__recurrent_layers=True)
+        assert architecture_from_metadata(found).recurrent_layers == (True,) * 4
 
     def test_absent_values_of_api_show_count_as_absent(self) -> None:
         found = keys("llama") | {"tokenizer.ggml.tokens": None, "llama.expert_count": None}
@@ -195,8 +225,10 @@ class TestBadValues:
             {"attention__head_count_kv": (1, 2, -3, 4)},
             {"feed_forward_length": ("a",) * 4},
             {"feed_forward_length": Omitted("array of u32", 9999)},
-            {"attention__sliding_window_pattern": (True,) * 3},
-            {"attention__recurrent_layers": 7},
+            {"attention__sliding_window_pattern": "6"},
+            {"attention__recurrent_layers": (True,) * 3},
+            {"attention__recurrent_layers": ()},
+            {"attention__recurrent_layers": "all"},
             {"attention__recurrent_layers": (0.5,) * 4},
             {"attention__key_length": ()},
             {"attention__key_length": (1, 2)},
@@ -207,6 +239,11 @@ class TestBadValues:
         with pytest.raises(GgufError, match=key.replace("__", r"\.")) as caught:
             architecture_from_metadata(keys("any", **values))
         assert len(caught.value.message) < 200
+
+    def test_a_pattern_of_the_wrong_length(self) -> None:
+        found = keys("gemma4", attention__sliding_window_pattern=(True,) * 3)
+        with pytest.raises(GgufError, match=r"sliding_window_pattern.*one per block"):
+            architecture_from_metadata(found)
 
     @pytest.mark.parametrize(
         "found",
