@@ -133,9 +133,14 @@ class Catalog:
             return _tag_outside_library(card, None, level)
         return self.tag_with_level(card, default, level)
 
-    def named_tag(self, card: ModelCard, name: str) -> Tag | None:
-        """Return the tag of that full name or other name, whatever the case of its letters."""
-        return _named_tag(card, name.lower())
+    def named(self, name: str) -> tuple[ModelCard, Tag] | None:
+        """Return the model and tag of exactly that name or other name, in any case."""
+        index = self._names().get(name.lower())
+        if index is None:
+            return None
+        card = self._card(index)
+        tag = _named_tag(card, name.lower())
+        return None if tag is None else (card, tag)
 
     def search(self, words: str) -> list[ModelCard]:
         """Return the models whose name, title, publisher or capabilities hold all the words."""

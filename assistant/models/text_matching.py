@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from assistant.models.card import ModelCard, Tag
-from assistant.models.names import parse_quantization
+from assistant.models.names import parse_quantization, split_tag
 from assistant.models.usual_names import (
     BRANDS,
     EVERYDAY_WORDS,
@@ -77,7 +77,7 @@ def match_text(catalog: Catalog, text: str) -> list[MatchedModel]:
         named = list(_misspelt_names(catalog, lowered))
     if not named:
         named = list(_sizes_alone(catalog, lowered))
-    return [_with_tag(catalog, match, lowered) for match in _with_levels(named, levels)]
+    return [_with_tag(catalog, match) for match in _with_levels(named, levels)]
 
 
 def match_name(catalog: Catalog, text: str) -> tuple[ModelCard, Tag] | None:
@@ -97,14 +97,16 @@ def match_name(catalog: Catalog, text: str) -> tuple[ModelCard, Tag] | None:
     return None if match.tag is None else (match.card, match.tag)
 
 
-def _with_tag(catalog: Catalog, match: MatchedModel, text: str) -> MatchedModel:
+def _with_tag(catalog: Catalog, match: MatchedModel) -> MatchedModel:
     """Return the match with its tag: the one written out in full, else by level."""
-    written = _WRITTEN_TAG.match(text, match.span[0])
-    if written and match.sized:
-        found = catalog.named_tag(match.card, written.group().rstrip(".-_"))
-        if found is not None:
-            return replace(match, tag=found)
+    if match.tag is not None and match.quantization in {None, match.tag.quantization}:
+        return replace(match, quantization=match.quantization or _stated_level(match))
     return replace(match, tag=catalog.tag_for(match.card, match.quantization))
+
+
+def _stated_level(match: MatchedModel) -> str | None:
+    """Return the level that a fully written tag has in its name."""
+    return split_tag(match.tag.name.partition(":")[2]).quantization if match.tag else None
 
 
 def _name_keys(catalog: Catalog) -> dict[str, tuple[str, ...]]:
@@ -128,6 +130,12 @@ def _named_models(catalog: Catalog, text: str) -> Iterator[MatchedModel]:
     tokens = [(match.group(), match.start(), match.end()) for match in _TOKEN.finditer(text)]
     place = 0
     while place < len(tokens):
+        written = _written_name(catalog, text, tokens[place][1])
+        if written is not None:
+            yield written
+            while place < len(tokens) and tokens[place][1] < written.span[1]:
+                place += 1
+            continue
         found = _longest_name(keys, tokens, place, text)
         if found is None:
             place += 1
@@ -144,6 +152,22 @@ def _named_models(catalog: Catalog, text: str) -> Iterator[MatchedModel]:
             end = max(end, match.span[1])
         while place < len(tokens) and tokens[place][1] < end:
             place += 1
+
+
+def _written_name(catalog: Catalog, text: str, start: int) -> MatchedModel | None:
+    """Return the model whose full name, as Ollama writes it, begins at `start`."""
+    if start and (text[start - 1].isalnum() or text[start - 1] in "._-/"):
+        return None
+    written = _WRITTEN_TAG.match(text, start)
+    if written is None:
+        return None
+    name = written.group().rstrip(".-_")
+    found = catalog.named(name)
+    if found is None:
+        return None
+    card, tag = found
+    span = (start, start + len(name))
+    return MatchedModel(card, card.family, sized=True, span=span, tag=tag)
 
 
 def _is_everyday(text: str, start: int, end: int, match: MatchedModel) -> bool:
