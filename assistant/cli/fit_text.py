@@ -18,6 +18,7 @@ Style = Callable[..., str]
 
 _BAR_WIDTH: Final = 44
 _LABEL_WIDTH: Final = 10
+_UNBROKEN: Final = 36
 _SOURCES: Final = {
     "catalog": "from the catalog's architecture and file size",
     "registry": "from the file's own header, read from the registry",
@@ -223,8 +224,6 @@ def _facts(estimate: FitEstimate) -> str:
     facts = []
     if placement.verdict in ("gpu", "partial"):
         facts.append(f"{placement.gpu_layers} of {placement.layers} layers on {_gpus(estimate)}")
-    if placement.expert_layers_on_host:
-        facts.append(f"experts of {placement.expert_layers_on_host} layers in RAM")
     if speed.decode is not None:
         facts.append(f"{tokens_per_second(speed.decode)} tokens/s")
     elif placement.verdict != "none":
@@ -236,7 +235,11 @@ def _facts(estimate: FitEstimate) -> str:
     if placement.verdict != "gpu" and limits.best_quantization_on_gpu:
         facts.append(f"best quantization on the GPU {limits.best_quantization_on_gpu}")
     facts.append(_options(estimate))
-    return " · ".join(fact.replace(" ", "\u00a0") if len(fact) < 50 else fact for fact in facts)
+    return " · ".join(_unbroken(fact) for fact in facts)
+
+
+def _unbroken(fact: str) -> str:
+    return fact.replace(" ", "\u00a0") if len(fact) <= _UNBROKEN else fact
 
 
 def _options(estimate: FitEstimate) -> str:
