@@ -81,7 +81,7 @@ def scan_amounts(text: str, rest: str) -> list[Amount]:
             text=text[match.start() : match.end()],
             start=match.start(),
             end=match.end(),
-            count=int(match["count"]) if match["count"] else 1,
+            count=int(match["count"] or match["times"] or 1),
         )
         used = _label(amount, text, words, used)
         amounts.append(amount)
@@ -210,5 +210,5 @@ def _amount_pattern() -> re.Pattern[str]:
         r"(?:(?<![\w)])(?P<sign>[-\u2212]))?(?:(?<![\w.,])(?P<count>\d{1,4})\s*[x\u00d7*]\s*"
         r"|(?<![a-z\d.,]))(?P<number>\d{1,12}(?:[.,]\d{1,6})*)[ -]?\s*"
         r"(?P<unit>tib|tbs?|gib|gigabytes?|gigs?|gbs?|g|mib|mbs?|megs?|megabytes?|terabytes?)\b"
-        r"(?!\s*/\s*s)"
+        r"(?!\s*/\s*s)(?:\s*[x\u00d7*]\s*(?P<times>\d{1,3})\b(?!\s*g))?"
     )

@@ -138,6 +138,7 @@ def _assign_vram(amount: Amount, draft: Draft) -> None:
             return
     if card is not None:
         card.amount = amount
+        card.count = max(card.count, amount.count)
     elif amount.role == "vram" or amount.count > 1:
         draft.generic.append(amount)
     elif draft.cards or (draft.ram is None and _is_ram_sized(amount, draft)):
@@ -194,5 +195,10 @@ def _is_a_version(amount: Amount, draft: Draft) -> bool:
 
 
 def _is_too_much(card: Card, amount: Amount) -> bool:
+    """Say whether a bare figure is more than the card can have, so that it is the RAM.
+
+    Laptop cards are never modified; of desktop cards some are, to twice their memory.
+    """
     sizes = [size for device in card.devices for size in device.memory_options_bytes]
-    return not amount.at_least and bool(sizes) and amount.size_bytes > _RAM_RATIO * max(sizes)
+    ratio = 1.0 if card.devices[0].name.endswith("Laptop") else _RAM_RATIO
+    return not amount.at_least and bool(sizes) and amount.size_bytes > ratio * max(sizes)

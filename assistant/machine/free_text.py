@@ -74,7 +74,7 @@ def _is_memory(amount: Amount, words: Words) -> bool:
 
 
 def _is_hardware(card: Card, words: Words) -> bool:
-    name = card.text.strip()
+    name = card.text.strip().lower()
     before, after = words.text[: card.start], words.text[card.end :]
     if name.rstrip("s") in _SHORT_NAMES:
         return (
@@ -83,12 +83,17 @@ def _is_hardware(card: Card, words: Words) -> bool:
             or any(abs(a.start - card.end) <= _NEAR or abs(card.start - a.end) <= _NEAR
                    for a in words.amounts)
         )  # fmt: skip
-    if not name.rstrip("s").isdigit() or card.counted:
+    if not _is_weak(name) or card.counted:
         return True
     return _counts_something().match(after) is None and _names_something().search(before) is None
 
 
 _NEAR: Final = 2
+
+
+def _is_weak(name: str) -> bool:
+    """Say whether a name means other things too: a number alone (`3060`), or `m3` (`bge-m3`)."""
+    return name.rstrip("s").isdigit() or re.fullmatch(r"m\d", name) is not None
 
 
 def _mark_alternatives(words: Words) -> None:
@@ -141,7 +146,8 @@ def _names_something() -> re.Pattern[str]:
     return re.compile(
         r"(?:\b(?:num_ctx|n_ctx|ctx|context|length|len|window|limit|max|seed|port|year|in|error"
         r"|code|line|page|top|step|version|v|num|number|no|nr|llama|qwen|gemma|mistral|phi|falcon"
-        r"|yi|granite|mixtral|deepseek|codellama|starcoder|vicuna|issue|pr)\b|[#$€£=_:.-])\s*[=:]?\s*$"
+        r"|yi|granite|mixtral|deepseek|codellama|starcoder|vicuna|issue|pr|bge|minimax|kimi)\b"
+        r"[\s=:]*|\w[_:.-]|[#$€£=]\s*)$"
     )
 
 

@@ -141,6 +141,7 @@ def scan_words(text: str, *, free_text: bool = False) -> Words:
     _scan_cpus(words)
     words.amounts = scan_amounts(words.text, words.rest)
     for amount in words.amounts:
+        amount.text = text[amount.start : amount.start + len(amount.text)].strip()
         words.blank(amount.start, amount.end)
     _scan_cards(words, free_text=free_text)
     _scan_marks(words, _LATE_MARKS)
@@ -176,6 +177,12 @@ _EARLY_MARKS: Final[tuple[tuple[MarkKind, str, str], ...]] = (
         rf"|\b(?:no|without(?: an?)?|0)\s+{_CARD_WORDS}\b"
         rf"|\b(?:don'?t|do not|doesn'?t|haven'?t) (?:have|got) an? {_CARD_WORDS}\b"
         r"|\bgpu[ -]?less\b",
+    ),
+    (
+        "computer",
+        "pi rock rk odroid deck radxa phone pad android",
+        r"\b(?:(?:orange|banana|nano|rock) ?pi(?: ?\d\w*)?|rock ?5\w?|rk3588s?|odroid(?: \w+)?"
+        r"|steam ?deck|i?phone|ipad|android)\b",
     ),
     (
         "intel_mac",
