@@ -18,6 +18,7 @@ MAX_BLOCKS: Final = 512
 """`LLAMA_MAX_LAYERS` in src/llama-hparams.h."""
 
 _INT32_MAX: Final = 2**31 - 1
+_MAX_NAME: Final = 64
 
 # Recurrent throughout: these files have no attention heads.
 _WITHOUT_ATTENTION: Final = frozenset({"mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"})
@@ -57,6 +58,12 @@ def architecture_from_metadata(
     name = keys.get("general.architecture")
     if not isinstance(name, str) or not name:
         raise _missing("general.architecture")
+    # The name goes into messages, so it may not carry anything that acts on a terminal.
+    if len(name) > _MAX_NAME or not name.isascii() or not name.isprintable():
+        raise GgufError(
+            f"the metadata key 'general.architecture' is {name[:_MAX_NAME]!a}",
+            hint="The file is damaged or no language model; take another conversion of it.",
+        )
     if name == "clip" or keys.get("general.type") in ("mmproj", "adapter"):
         raise GgufError(
             f"this is a {'projector' if name == 'clip' else keys['general.type']},"

@@ -319,18 +319,30 @@ def _status_error(response: http.client.HTTPResponse, host: str) -> StatusError:
 def _detail(response: http.client.HTTPResponse) -> str:
     """The server's own words about an error, shortened and on one line."""
     try:
-        document = json.loads(response.read(16 * 1024))
-    except (OSError, http.client.HTTPException, ValueError):
+        body = response.read(16 * 1024)
+    except (OSError, http.client.HTTPException):
         return ""
-    if not isinstance(document, dict):
-        return ""
-    text = document.get("error") or document.get("message")
-    errors = document.get("errors")
-    if isinstance(errors, list) and errors and isinstance(errors[0], dict):
-        text = errors[0].get("message") or text
+    text: object = None
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        if response.headers.get_content_type() == "text/plain":
+            text = body.decode("utf-8", "replace")
+    else:
+        text = _error_text(document)
     if not isinstance(text, str):
         return ""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200]
+
+
+def _error_text(document: object) -> object:
+    """The message in an error document of Ollama, Hugging Face or an OCI registry."""
+    if not isinstance(document, dict):
+        return None
+    errors = document.get("errors")
+    if isinstance(errors, list) and errors and isinstance(errors[0], dict):
+        return errors[0].get("message")
+    return document.get("error") or document.get("message")
 
 
 def _reason(error: BaseException) -> str:

@@ -311,7 +311,9 @@ def _why_no_gguf(config: Mapping[str, Any]) -> str:
     if config.get("remote_host") or config.get("remote_model"):
         return "this model runs in the cloud; there is nothing to download"
     kind = config.get("model_format")
-    return f"this model is not GGUF but {kind}" if isinstance(kind, str) else "no GGUF in it"
+    if isinstance(kind, str) and kind.isalnum() and kind.isascii():
+        return f"this model is not GGUF but {kind[:40]}"
+    return "there is no GGUF file in this model"
 
 
 def _parse_manifest(body: bytes, name: str) -> tuple[Layer | None, tuple[Layer, ...]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -94,6 +93,8 @@ class RegistryCache:
         self._write(path, sha256(text).hexdigest().encode() + b"\n" + text)
 
     def _write(self, path: Path, body: bytes) -> None:
+        import tempfile
+
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")

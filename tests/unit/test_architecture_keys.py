@@ -240,6 +240,13 @@ class TestBadValues:
             architecture_from_metadata(keys("any", **values))
         assert len(caught.value.message) < 200
 
+    @pytest.mark.parametrize("name", ["a\x1b[2Jb", "x\ny", "ä", "a" * 65])
+    def test_names_that_would_spoil_a_message(self, name: str) -> None:
+        with pytest.raises(GgufError, match=r"general\.architecture") as caught:
+            architecture_from_metadata({"general.architecture": name})
+        assert caught.value.message.isprintable()
+        assert len(caught.value.message) < 150
+
     def test_a_pattern_of_the_wrong_length(self) -> None:
         found = keys("gemma4", attention__sliding_window_pattern=(True,) * 3)
         with pytest.raises(GgufError, match=r"sliding_window_pattern.*one per block"):

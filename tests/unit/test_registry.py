@@ -139,6 +139,15 @@ class TestReading:
         assert model.model_bytes == 7
         assert model.notes == ("this model is not GGUF but safetensors",)
 
+    @pytest.mark.parametrize("kind", ["a\x1b[2J", 5, None, ""])
+    def test_a_format_that_says_nothing(
+        self, registry: FakeRegistry, reader: Reader, kind: Any
+    ) -> None:
+        name = registry.add_model(b"", config={"model_format": kind})
+        path = next(iter(registry.manifests))
+        registry.manifests[path] = registry.manifests[path].replace(b"image.model", b"image.other")
+        assert reader.read(name).notes == ("there is no GGUF file in this model",)
+
     def test_a_cloud_model(self, registry: FakeRegistry, reader: Reader) -> None:
         config = {"remote_host": "https://ollama.com", "remote_model": "big"}
         name = registry.add_model(b"", config=config)
@@ -331,6 +340,28 @@ class TestFaults:
         with pytest.raises(UnknownModelError, match=r"not available in the repository\. Please"):
             reader.read(name)
 
+    @pytest.mark.parametrize(
+        ("answer", "words"),
+        [
+            (faults.status(500, b"Out of\x1b[1m order", Content_Type="text/plain"), "Out of"),
+            (faults.status(500, {"message": "no disk"}), "no disk"),
+            (faults.status(500, {"errors": [{"message": "broken"}]}), "broken"),
+            (faults.status(500, {"error": "x" * 5000}), "xxx"),
+            (faults.status(500, b"<html>", Content_Type="text/html"), "Internal Server Error"),
+            (faults.status(500, {"errors": []}), "Internal Server Error"),
+            (faults.status(500, b"[" * 9000), "Internal Server Error"),
+        ],
+    )
+    def test_the_words_of_the_server(
+        self, registry: FakeRegistry, reader: Reader, answer: faults.Fault, words: str
+    ) -> None:
+        name = registry.add_model(MODEL)
+        registry.always["/manifests/"] = answer
+        with pytest.raises(RegistryError, match=words) as caught:
+            reader.read(name)
+        assert caught.value.message.isprintable()
+        assert len(caught.value.message) < 300
+
     @pytest.mark.parametrize("code", [401, 403])
     def test_a_private_model(self, registry: FakeRegistry, reader: Reader, code: int) -> None:
         name = registry.add_model(MODEL)
@@ -496,6 +527,24 @@ class TestRedirects:
         assert elsewhere.requests
         for request in elsewhere.requests:
             assert "Authorization" not in request.headers
+
+    def test_a_registry_that_moved(
+        self, registry: FakeRegistry, elsewhere: FakeRegistry, reader: Reader
+    ) -> None:
+        # hf.co answers everything with a redirect to huggingface.co.
+        name = registry.add_model(MODEL, params=PARAMS)
+        elsewhere.blobs, elsewhere.manifests = registry.blobs, registry.manifests
+        registry.always["/v2/"] = faults.redirect(f"http://{elsewhere.host}/")
+        assert reader.read(name).header is not None
+        (manifest,) = elsewhere.asked("/manifests/")
+        assert manifest.headers["Accept"] == faults.MANIFEST_TYPE
+        missing = replace(name, tag="none")
+        with pytest.raises(UnknownModelError):
+            reader.read(missing)
+        protect(elsewhere)
+        with pytest.raises(RegistryError, match="without a login"):
+            reader.read(missing)
+        assert not elsewhere.asked("/token")
 
     def test_a_redirect_loop(self, registry: FakeRegistry, reader: Reader) -> None:
         name = registry.add_model(MODEL)
