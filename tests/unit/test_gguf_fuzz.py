@@ -113,22 +113,25 @@ def test_damaged_headers_take_little_memory() -> None:
     [
         gguf_bytes({f"k{i}": array(0, [1] * 4096) for i in range(900)}),
         gguf_bytes({f"k{i}": "x" * 60_000 for i in range(300)}),
-        gguf_bytes({f"k{i}": [""] * 256 for i in range(2000)}),
-        gguf_bytes({"k": [""] * 1_000_000}),
+        gguf_bytes({f"k{i}": [""] * 256 for i in range(1100)}),
+        gguf_bytes({"k": [""] * 400_000}),
         gguf_bytes({"k": array(0, bytes(4_000_000))}),
     ],
     ids=["number arrays", "strings", "string arrays", "one string array", "bytes"],
 )
 def test_large_sound_headers_are_bounded_too(attack: bytes) -> None:
-    tracemalloc.start()
+    def read(offset: int, length: int) -> bytes:
+        return attack[offset : offset + length]
+
     start = time.thread_time()
+    assert read_header(read).metadata
+    assert time.thread_time() - start < 3
+    tracemalloc.start()
     try:
-        header = read_header(lambda offset, length: attack[offset : offset + length])
+        read_header(read)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert header.metadata
-    assert time.thread_time() - start < 5
     # The fetched bytes themselves, and a bounded amount of kept values.
     assert peak < 2 * len(attack) + 32 * MIB
 
