@@ -52,6 +52,9 @@ _APU_GFX: Final = frozenset(
         *("gfx1037", "gfx1103", "gfx1150", "gfx1151", "gfx1152", "gfx1153"),
     }
 )
+# PCI ids of processors with graphics (pci.ids: Kaveri 1304 to Krackan 1902, Kabini and
+# Carrizo 98xx); no card has an id in these ranges.
+_APU_DEVICES: Final = (range(0x1000, 0x2000), range(0x9830, 0x9900))
 # amdgpu `ip_discovery` GC version to LLVM target, where they differ (amdkfd/kfd_device.c).
 _GFX_OF_GC: Final = {
     "9.1.0": "gfx902",
@@ -148,7 +151,7 @@ def _read_one(
     has_kfd = gfx is not None
     device = find_device(name, vram.total, accept_cpu=False)
     gfx = gfx or _gfx_from_discovery(gpu.device_path) or (device.gfx if device else None)
-    integrated = _is_integrated(gpu.device_path, gfx, device, vram, gtt)
+    integrated = _is_integrated(gpu, gfx, device, vram, gtt)
     if integrated:
         name, device = _apu_name(name, device, around.cpu_name)
     if vram.total is None:
@@ -197,12 +200,13 @@ def _pool(folder: Path, kind: str) -> _Pool:
 
 
 def _is_integrated(
-    folder: Path, gfx: str | None, device: Device | None, vram: _Pool, gtt: _Pool
+    gpu: PciGpu, gfx: str | None, device: Device | None, vram: _Pool, gtt: _Pool
 ) -> bool:
-    if gfx in _APU_GFX:
+    if gfx in _APU_GFX or any((gpu.device or 0) in ids for ids in _APU_DEVICES):
         return True
     if device is not None and device.vendor == "amd":
         return device.kind != "discrete"
+    folder = gpu.device_path
     if exists(folder / "mem_info_vram_vendor") or exists(folder / "board_info"):
         return False
     if vram.total is None or gtt.total is None:

@@ -8,7 +8,6 @@ window where resizable BAR shows it. Used memory cannot be read from files at al
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +31,8 @@ _CARD_IDS: Final = (
     range(0xE202, 0xE300),
     range(0x0BD0, 0x0BE6),
 )
+_TIGER_LAKE: Final = range(0x9A40, 0x9B00)
+_LUNAR_LAKE: Final = (0x6420, 0x64A0, 0x64B0)
 # Mesa's Vulkan driver offers integrated graphics 3/4 of the memory, half on 4 GiB and less
 # (src/intel/vulkan/anv_device.c).
 _SMALL_MEMORY: Final = 4 * GIB
@@ -114,7 +115,7 @@ def _read_integrated(gpu: PciGpu, around: Surroundings, notes: Notes) -> Acceler
         used_by_ollama=why is None,
         bus_id=gpu.bus_id,
     )
-    device = find_device(_series_name(name, around.cpu_name), ram.total_bytes, accept_cpu=False)
+    device = find_device(_series_name(name, gpu), ram.total_bytes, accept_cpu=False)
     if device is None or device.vendor != "intel" or device.kind == "discrete":
         return accelerator
     return replace(
@@ -125,14 +126,12 @@ def _read_integrated(gpu: PciGpu, around: Surroundings, notes: Notes) -> Acceler
     )
 
 
-def _series_name(name: str, cpu_name: str | None) -> str:
-    """Return the name with its processor generation, which tells one Iris Xe from another."""
-    if "Iris Xe" in name and cpu_name:
-        if re.search(r"\b11th Gen|i\d-11\d\d", cpu_name):
-            return f"{name} (Tiger Lake)"
-        if re.search(r"\b1[23]th Gen|i\d-1[23]\d\d", cpu_name):
-            return f"{name} (Alder Lake-P)"
-    return name
+def _series_name(name: str, gpu: PciGpu) -> str:
+    """Return the name by processor generation, which tells one Iris Xe from another."""
+    if "Iris Xe" in name:
+        series = "Tiger Lake" if gpu.device in _TIGER_LAKE else "Alder Lake-P"
+        return f"Iris Xe ({series})"
+    return "Arc 140V" if gpu.device in _LUNAR_LAKE else name
 
 
 def _driver_memory(gpu: PciGpu) -> int | None:

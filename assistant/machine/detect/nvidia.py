@@ -110,6 +110,11 @@ class _Driver:
     def __init__(self, library: object) -> None:
         self._library = library
 
+    @property
+    def memory_version(self) -> object:
+        """The version number of the memory answer that tells the reserve apart."""
+        return getattr(self._library, "nvmlMemory_v2", None)
+
     def ask(self, function: str, *arguments: object) -> object:
         """Return the answer of one NVML call, None when it fails or does not exist."""
         try:
@@ -226,12 +231,19 @@ def _capability(driver: _Driver, handle: object) -> str | None:
 
 
 def _memory(driver: _Driver, handle: object) -> tuple[int | None, int | None]:
-    """Return (total, free); CUDA offers a program what NVML calls total less its reserve."""
-    info = driver.ask("nvmlDeviceGetMemoryInfo", handle)
+    """Return (total, free). CUDA offers what NVML calls total, less what the driver reserves.
+
+    Only version 2 of the answer tells the reserve apart (driver 510 and later).
+    """
+    info = driver.ask("nvmlDeviceGetMemoryInfo", handle, driver.memory_version)
+    info = info or driver.ask("nvmlDeviceGetMemoryInfo", handle)
     total, free = getattr(info, "total", None), getattr(info, "free", None)
+    reserved = getattr(info, "reserved", None)
     if not isinstance(total, int) or total <= 0:
         return None, None
-    return total, free if isinstance(free, int) and 0 <= free <= total else None
+    if isinstance(reserved, int) and 0 < reserved < total:
+        total -= reserved
+    return total, min(free, total) if isinstance(free, int) and free >= 0 else None
 
 
 def _bus_id(driver: _Driver, handle: object) -> str | None:

@@ -90,9 +90,10 @@ def _read_gpu(
 ) -> PciGpu | None:
     event = dict(pairs(read_text(folder / "uevent") or "", "="))
     vendor, device = read_count(folder / "vendor"), read_count(folder / "device")
-    if vendor is None and ":" in event.get("PCI_ID", ""):
-        words = event["PCI_ID"].split(":")
-        vendor, device = parse_count(f"0x{words[0]}"), parse_count(f"0x{words[1]}")
+    ids = event.get("PCI_ID", "").split(":")
+    if len(ids) == 2:
+        vendor = parse_count(f"0x{ids[0]}") if vendor is None else vendor
+        device = parse_count(f"0x{ids[1]}") if device is None else device
     if vendor is None:
         return None
     return PciGpu(

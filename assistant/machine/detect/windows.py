@@ -25,6 +25,7 @@ from assistant.machine.detect.ollama_support import (
 )
 from assistant.machine.devices import find_device
 from assistant.machine.records import Accelerator, Backend, Cpu, Kind, Ram, Unavailable, Vendor
+from assistant.units import gib
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,6 +46,8 @@ _FEATURES: Final = {
     "neon": 19,
     "dotprod": 43,
 }
+# The 32-bit value stops here (0xFFF00000) for every card of 4 GiB and more.
+_LARGEST_32_BIT: Final = 0xFFF0_0000
 _SMALL_CARVE_OUT: Final = 2 << 30
 
 
@@ -183,11 +186,15 @@ def detect_windows_gpus(
 
 def registry_memory(values: Mapping[str, Any]) -> int | None:
     """Return the adapter's dedicated memory in bytes, from whichever value holds it."""
-    for key in ("HardwareInformation.qwMemorySize", "HardwareInformation.MemorySize"):
+    limits = {
+        "HardwareInformation.qwMemorySize": 1 << 62,
+        "HardwareInformation.MemorySize": _LARGEST_32_BIT,
+    }
+    for key, limit in limits.items():
         value = values.get(key)
         if isinstance(value, (bytes, bytearray)):
             value = int.from_bytes(value[:8], "little")
-        if isinstance(value, int) and 0 < value < 1 << 62:
+        if isinstance(value, int) and 0 < value < limit:
             return value
     return None
 
@@ -214,6 +221,10 @@ def _adapter(
         # Windows lets a GPU map half of the memory besides what is dedicated to it.
         shared = ram.total_bytes // 2 if ram.total_bytes else None
         total = None if shared is None else shared + (dedicated or 0)
+    elif total is None and device is not None:
+        total = device.memory_bytes
+        if total is not None:
+            notes.assume(f"{name} has {gib(total)}: the usual size of the model.")
     if total is None:
         notes.missing(f"memory of {name}", "the registry does not give it")
     elif vendor != "nvidia":

@@ -1,0 +1,55 @@
+"""The probes on the machine the tests run on: they answer, quickly, without the driver."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from assistant.machine.detect import detect_machine
+from assistant.machine.detect.measure import measure_memory_bandwidth
+
+
+def test_this_machine_is_detected() -> None:
+    machine = detect_machine()
+    assert machine.os
+    assert machine.cpu.logical_cores
+    assert machine.ram.total_bytes
+    assert machine.disk.models_path
+    assert not [gap for gap in machine.unavailable if "probe failed" in gap.why]
+
+
+def test_detection_is_quick_without_a_gpu() -> None:
+    detect_machine()
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        machine = detect_machine()
+        times.append(time.perf_counter() - began)
+    if machine.accelerators:
+        pytest.skip("this machine has a GPU, whose driver takes its own time")
+    assert min(times) < 0.1
+
+
+def test_no_driver_library_is_loaded_without_a_gpu() -> None:
+    program = (
+        "import sys\n"
+        "from assistant.machine.detect import detect_machine\n"
+        "machine = detect_machine()\n"
+        "loaded = {'pynvml', 'psutil', 'subprocess'} & set(sys.modules)\n"
+        "print(len(machine.accelerators), sorted(loaded))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    gpus, _, loaded = result.stdout.strip().partition(" ")
+    if gpus != "0":
+        pytest.skip("this machine has a GPU")
+    assert loaded == "[]"
+
+
+def test_the_measured_bandwidth_is_plausible() -> None:
+    single = measure_memory_bandwidth(seconds=0.2, threads=1)
+    assert 0.5 < single < 5_000
