@@ -129,7 +129,7 @@ def model_row(
         "cautions": cautions(fact, merged),
         "notes": merged.get("notes", []),
         "hints": hints(fact),
-        "inline_projector": inline_projector(fact),
+        "inline_projector": inline_projector(fact, merged),
         "confidence": merged.get("confidence") or confidence(fact, arch),
         "mla_keys": mla_keys(fact, merged),
         "architecture": arch,
@@ -235,8 +235,12 @@ def hints(fact: Row) -> list[str]:
     return found
 
 
-def inline_projector(fact: Row) -> int | None:
+def inline_projector(fact: Row, merged: Row) -> int | None:
     """Return the bytes of a vision part that sits inside the model's own blob."""
+    if "inline_projector_bytes" in merged:
+        return int(merged["inline_projector_bytes"])
+    if "vision" not in capabilities(fact, merged):
+        return None
     known = fact.get("projector")
     if known:
         if known["kind"] != "inside the model blob":

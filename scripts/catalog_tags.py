@@ -42,7 +42,7 @@ def tag_row(fact: Row, group: list[Row], merged: Row) -> list[Any]:
     name = chosen_name(fact, names)
     first = group[0]
     purpose = tag_purpose(fact, names)
-    download, model, projector, exactness = tag_bytes(fact, first)
+    download, model, projector, exactness = tag_bytes(fact, first, merged)
     # Some MLX builds stand there twice, as `mlx` and under the level they are.
     level = next((t["quant"] for t in group if t["quant"] != "MLX"), first["quant"])
     quantization, aware = quantization_of(level or merged.get("quantization"))
@@ -118,13 +118,14 @@ def tag_purpose(fact: Row, names: list[str]) -> str:
     return "base" if fact["family"] in _PLAIN_IS_BASE else "instruct"
 
 
-def tag_bytes(fact: Row, tag: Row) -> tuple[int | None, int | None, int | None, str]:
+def tag_bytes(fact: Row, tag: Row, merged: Row) -> tuple[int | None, int | None, int | None, str]:
     """Return download, model and projector bytes, and how exact they are."""
     model, total = tag.get("model_bytes"), tag.get("total_bytes")
     projector = tag.get("projector_bytes")
     known = fact.get("projector") or {}
     if projector is None and known.get("kind") == "separate blob":
         projector = known.get("bytes") or known.get("bytes_approx")
+        projector = projector or merged.get("projector_bytes")
     if model is not None and total is None:
         total = model + (projector or 0)
     if total is not None:
