@@ -222,7 +222,7 @@ def _draw(
     import dataclasses
 
     from assistant.cli.fit_plot import context_lengths, write_plot
-    from assistant.cli.fit_text import gpu_memory_bytes, ram_bytes
+    from assistant.cli.fit_text import gpu_memory_bytes, ram_bytes, reserved_bytes
     from assistant.fit.estimate import estimate_fit
 
     on_gpu = bool(machine.usable_accelerators)
@@ -254,4 +254,11 @@ def _draw(
         needs.append((num_ctx, at.gpu if on_gpu else at.memory))
     limit = gpu_memory_bytes(estimate, machine) if on_gpu else ram_bytes(machine)
     name = machine.usable_accelerators[0].name if on_gpu else "RAM"
-    write_plot(plot, estimate, needs, limit_bytes=limit, limit_name=name)
+    write_plot(
+        plot,
+        estimate,
+        needs,
+        limit_bytes=limit,
+        limit_name=name,
+        reserved_bytes=reserved_bytes(estimate, machine) if on_gpu else 0,
+    )

@@ -74,27 +74,25 @@ def write_plot(
     *,
     limit_bytes: int | None,
     limit_name: str,
+    reserved_bytes: int = 0,
 ) -> None:
     """Draw the memory that each context length needs, with what there is as a line.
 
     `needs` are (num_ctx, all parts on one side); `estimate` names the model and the point
-    that was asked for.
+    that was asked for. Ollama does not fill the last `reserved_bytes`: a second line.
 
     Raises:
         FileProblemError: the file cannot be written.
     """
-    figure = _figure(estimate, needs, limit_bytes=limit_bytes, limit_name=limit_name)
+    figure = _figure(estimate, needs)
+    if limit_bytes is not None:
+        _draw_limits(figure.axes[0], limit_bytes, reserved_bytes, limit_name)
+    figure.axes[0].legend(loc="upper left", fontsize="small", ncols=3)
     form = file.suffix.lower().removeprefix(".")
     _replace(file, lambda part: _save(figure, part, form))
 
 
-def _figure(
-    estimate: FitEstimate,
-    needs: Sequence[tuple[int, MemoryParts]],
-    *,
-    limit_bytes: int | None,
-    limit_name: str,
-) -> Figure:
+def _figure(estimate: FitEstimate, needs: Sequence[tuple[int, MemoryParts]]) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -111,10 +109,6 @@ def _figure(
         colors=[colour for _, colour, _ in _PARTS],
     )
     top = max(parts.total_bytes for _, parts in needs) / GIB
-    if limit_bytes is not None:
-        there = limit_bytes / GIB
-        axes.axhline(there, color="#cc3311", label=f"{limit_name}: {there:.1f} GiB")
-        top = max(top, there)
     marked = dict(needs).get(estimate.num_ctx)
     if marked is not None:
         _mark(axes, estimate, marked)
@@ -123,11 +117,20 @@ def _figure(
     axes.set_xlabel("context length (tokens)")
     axes.set_ylabel("memory (GiB)")
     axes.set_xlim(contexts[0], contexts[-1])
-    axes.set_ylim(0, top * 1.15)
+    axes.set_ylim(0, top * 1.2)
     axes.xaxis.set_major_formatter(lambda value, _position: tokens(round(value)))
     axes.set_xticks(_ticks(contexts[-1]))
-    axes.legend(loc="upper left", fontsize="small", ncols=3)
     return figure
+
+
+def _draw_limits(axes: Axes, limit: int, reserved: int, name: str) -> None:
+    """Draw what there is, and what of it Ollama fills, as lines."""
+    there, filled = limit / GIB, (limit - reserved) / GIB
+    axes.axhline(there, color="#cc3311", label=f"{name}: {there:.1f} GiB")
+    if reserved and filled > 0:
+        label = f"filled by Ollama: {filled:.1f} GiB"
+        axes.axhline(filled, color="#cc3311", linestyle="--", label=label)
+    axes.set_ylim(0, max(axes.get_ylim()[1], there * 1.2))
 
 
 def _mark(axes: Axes, estimate: FitEstimate, parts: MemoryParts) -> None:
@@ -136,8 +139,9 @@ def _mark(axes: Axes, estimate: FitEstimate, parts: MemoryParts) -> None:
     axes.annotate(
         f"{tokens(estimate.num_ctx)}: {total:.1f} GiB",
         (estimate.num_ctx, total),
-        xytext=(6, 6),
+        xytext=(8, -16),
         textcoords="offset points",
+        bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
     )
 
 

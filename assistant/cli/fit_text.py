@@ -11,6 +11,7 @@ from typing import Final
 
 from assistant.cli.layout import FULL_BLOCK, LIGHT_SHADE, paragraph, table
 from assistant.fit.records import FitEstimate, MemoryParts, SpeedRange
+from assistant.fit.room import FIT_MARGIN_BYTES
 from assistant.machine.records import Accelerator, Machine
 from assistant.units import gb, gib, tokens
 
@@ -99,6 +100,12 @@ def gpu_memory_bytes(estimate: FitEstimate, machine: Machine) -> int | None:
     return sum(size for size in sizes if size is not None)
 
 
+def reserved_bytes(estimate: FitEstimate, machine: Machine) -> int:
+    """Return what Ollama keeps free on the GPUs: a margin each, and the projector once more."""
+    projector = estimate.gpu.projector_bytes
+    return len(_used(estimate, machine)) * (FIT_MARGIN_BYTES + projector)
+
+
 def ram_bytes(machine: Machine) -> int | None:
     """Return the RAM there is: what is available where known, else all of it."""
     ram = machine.ram
@@ -169,7 +176,8 @@ def _bars(estimate: FitEstimate, machine: Machine, width: int, style: Style) -> 
     sections = []
     if verdict in ("gpu", "partial") or (verdict == "none" and estimate.gpu.total_bytes):
         title = "GPU" if verdict != "gpu" else ""
-        sections.append(_section(title, estimate.gpu, gpu, "driver", room, style))
+        kept = reserved_bytes(estimate, machine)
+        sections.append(_section(title, estimate.gpu, gpu, "driver", room, style, kept))
     if verdict != "gpu":
         host = estimate.host if verdict != "cpu" else estimate.memory
         title = "RAM" if sections else ""
@@ -184,6 +192,7 @@ def _section(
     overhead: str,
     room: int,
     style: Style,
+    kept: int = 0,
 ) -> str:
     rows = [
         ("weights", parts.weights_bytes, "blue"),
@@ -206,8 +215,15 @@ def _section(
         lines.append(_bar_line(label, " " * begin + bar + " " * (room - end), size))
         start = end
     if there is not None and there > parts.total_bytes:
-        free = style(LIGHT_SHADE * (room - start), dim=True)
-        lines.append(_bar_line("free", " " * start + free, there - parts.total_bytes))
+        kept = min(kept, there - parts.total_bytes)
+        end = room - round(room * kept / whole)
+        if end > start and there - parts.total_bytes - kept:
+            free = " " * start + style(LIGHT_SHADE * (end - start), dim=True) + " " * (room - end)
+            lines.append(_bar_line("free", free, there - parts.total_bytes - kept))
+        if kept:
+            end = min(end, room - 1)
+            reserve = " " * end + style(LIGHT_SHADE * (room - end), dim=True)
+            lines.append(_bar_line("kept free", reserve, kept))
     elif there is not None and there < parts.total_bytes:
         limit = min(room - 1, round(room * there / whole))
         over = style("x" * (room - limit), fg="red")
@@ -227,7 +243,7 @@ def _facts(estimate: FitEstimate) -> str:
     if speed.decode is not None:
         facts.append(f"{tokens_per_second(speed.decode)} tokens/s")
     elif placement.verdict != "none":
-        facts.append(f"speed unknown: {speed.basis}")
+        facts.append(f"no speed figure: {speed.basis}")
     if speed.prompt is not None:
         facts.append(f"reads {tokens_per_second(speed.prompt)} prompt tokens/s")
     if limits.max_num_ctx_on_gpu is not None:
@@ -243,12 +259,12 @@ def _unbroken(fact: str) -> str:
 
 
 def _options(estimate: FitEstimate) -> str:
-    attention = "on" if estimate.flash_attention else "off"
-    parallel = f", num_parallel {estimate.num_parallel}" if estimate.num_parallel > 1 else ""
-    return (
-        f"num_batch {estimate.num_batch}{parallel}, {estimate.kv_cache_type} KV cache, "
-        f"flash attention {attention}"
-    )
+    chosen = [f"num_batch {estimate.num_batch}"]
+    if estimate.num_parallel > 1:
+        chosen.append(f"num_parallel {estimate.num_parallel}")
+    chosen.append(f"{estimate.kv_cache_type} KV cache")
+    chosen.append(f"flash attention {'on' if estimate.flash_attention else 'off'}")
+    return ", ".join(_unbroken(choice) for choice in chosen)
 
 
 def _exactness(estimate: FitEstimate, as_of: str | None) -> str:

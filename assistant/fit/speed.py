@@ -44,6 +44,7 @@ TYPICAL_DEPTH: Final = 1024
 
 _DELTA_ARCHITECTURES: Final = ("qwen3next", "qwen35", "kimi-linear")
 _F32_BYTES: Final = 4
+_SMALLEST_PROMPT_MODEL: Final = 1_000_000_000
 _LAPTOP_CPU: Final = r"\d(?:U|H|HK|HS|HX|P|Y|V|G\d)\b|raspberry pi|\bN\d{2,3}\b|celeron|atom|mobile"
 
 
@@ -85,7 +86,7 @@ def cpu_bandwidth(machine: Machine) -> tuple[float | None, str]:
     """
     ram, cpu = machine.ram, machine.cpu
     if not ram.bandwidth_gb_per_s:
-        return None, "the RAM bandwidth of this machine is unknown"
+        return None, "the RAM bandwidth is unknown (assistant hardware --measure)"
     stated = f"RAM {ram.bandwidth_gb_per_s:.0f} GB/s"
     name = cpu.name or ""
     if ram.bandwidth_source == "measured":
@@ -106,8 +107,11 @@ def prompt_tokens_per_second(
     """Return how many prompt tokens a GPU reads per second, a first look.
 
     Two operations per active parameter and token, at the share of the FP32 peak that the
-    class reaches. None where the peak or the share is unknown.
+    class reaches. None where the peak or the share is unknown, and for dense models under a
+    billion parameters, which do not keep a GPU busy.
     """
+    if parameters_active < _SMALLEST_PROMPT_MODEL and not is_moe:
+        return None
     device_class = accelerator.device_class or ""
     if device_class == "nv-turing" and "GTX" in accelerator.name:
         device_class = "nv-pascal"  # the GTX 16 series has no tensor cores
@@ -141,6 +145,8 @@ def estimate_speed(
     """
     if placement.verdict == "none":
         return Speed(None, None, "it does not fit this machine")
+    if arch.is_embedding:
+        return Speed(None, None, "an embedding model writes no text")
     reads = _weights_read(
         arch,
         weights,

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from tests.support.gguf_bytes import small_model
+
 RTX_3060 = "RTX 3060 12GB, 32GB RAM"
 RunCli = Callable[..., Any]
 
@@ -138,6 +140,16 @@ def test_wrong_words_are_named(run_cli: RunCli, arguments: tuple[str, ...], said
     assert result.stdout == ""
     assert said in result.stderr.lower()
     assert "Traceback" not in result.stderr
+
+
+def test_a_file_is_read_and_needs_no_catalog(run_cli: RunCli, tmp_path: Path) -> None:
+    file = tmp_path / "tiny.gguf"
+    file.write_bytes(small_model())
+    result = run_cli("fit", str(file), "--machine", RTX_3060, "--offline")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("tiny.gguf")
+    assert "from the file's own header" in result.stdout
+    assert "ollama pull" not in result.stdout
 
 
 def test_a_damaged_file_is_one_sentence(run_cli: RunCli, tmp_path: Path) -> None:

@@ -303,8 +303,8 @@ def test_the_slowest_gpu_that_carries_layers_counts() -> None:
     ("machine", "layers", "reason"),
     [
         (machine_of(gpu(None)), 33, "bandwidth of this GPU is unknown"),
-        (machine_of(gpu(), ram=None), 0, "RAM bandwidth of this machine is unknown"),
-        (machine_of(gpu(), ram=None), 10, "RAM bandwidth of this machine is unknown"),
+        (machine_of(gpu(), ram=None), 0, "RAM bandwidth is unknown"),
+        (machine_of(gpu(), ram=None), 10, "RAM bandwidth is unknown"),
         (
             Machine(cpu=Cpu(name="RK3588", architecture="aarch64"), ram=Ram(1, 1, 34.0, "table")),
             0,
@@ -358,6 +358,13 @@ def test_prompt_speed_needs_a_known_gpu_and_the_whole_model_on_it() -> None:
     assert prompt.low < 4000 < prompt.high
     assert speed_of(weights, known, gpu_layers=20).prompt is None
     assert speed_of(weights, machine_of(gpu())).prompt is None
+
+
+def test_an_embedding_model_has_no_decode_speed() -> None:
+    bert = dataclasses.replace(LLAMA_8B, name="nomic-bert", pooling_type=1)
+    speed = speed_of(weights_of(GIB), machine_of(gpu(fp32_tflops=35.6)), arch=bert)
+    assert (speed.decode, speed.prompt) == (None, None)
+    assert "embedding" in speed.basis
 
 
 def test_a_gpu_of_unknown_class_takes_the_figure_of_its_kind() -> None:
