@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -23,8 +23,6 @@ from assistant.cli.hardware import hardware
 from assistant.cli.options import examples
 from assistant.cli.recommend import recommend
 from assistant.errors import AssistantError, UsageError
-
-INTERRUPTED_EXIT_CODE: Final = 130
 
 
 @click.group(
@@ -57,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
     except output.PipeClosedError:
         return 0
     except (click.Abort, KeyboardInterrupt):
-        return _report(arguments, InterruptedByUserError("stopped."))
+        return _report(arguments, InterruptedByUserError("Stopped."))
     except click.ClickException as error:
         return _report(arguments, _usage_error(error))
     except AssistantError as error:
@@ -77,7 +75,7 @@ class InterruptedByUserError(AssistantError):
     """Ctrl-C: what was done so far is kept."""
 
     code = "interrupted"
-    exit_code = INTERRUPTED_EXIT_CODE
+    exit_code = output.INTERRUPTED_EXIT_CODE
 
 
 def _report(arguments: Sequence[str], error: AssistantError) -> int:

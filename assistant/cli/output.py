@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 PARTLY_DONE_EXIT_CODE = 5
+INTERRUPTED_EXIT_CODE = 130
 DEFAULT_WIDTH = 80
 MAX_WIDTH = 100
 SPINNER_DELAY_S = 0.3
@@ -130,7 +131,7 @@ class Output:
     @contextmanager
     def progress(self, text: str) -> Iterator[None]:
         """Show `text` on stderr while the block runs, from 0.3 s on, in a terminal only."""
-        if self.as_json or not sys.stderr.isatty():
+        if self.as_json or not _is_terminal(sys.stderr):
             yield
             return
         import threading
@@ -191,6 +192,9 @@ def write_json(value: Mapping[str, Any]) -> None:
 
 def write_error(error: AssistantError) -> None:
     """Write an error to stderr: one sentence, and below it what to do next."""
+    if error.exit_code == INTERRUPTED_EXIT_CODE:
+        _write(sys.stderr, f"{error.message}\n")
+        return
     label = "Error:"
     if wants_color(sys.stderr):
         label = click.style(label, fg="red", bold=True)
@@ -206,13 +210,13 @@ def write_traceback() -> None:
     _write(sys.stderr, traceback.format_exc())
 
 
-def wants_color(stream: TextIO) -> bool:
+def wants_color(stream: TextIO | None) -> bool:
     """True when escape codes are welcome: NO_COLOR, then FORCE_COLOR, then the terminal."""
-    if os.environ.get("NO_COLOR"):
+    if os.environ.get("NO_COLOR") or stream is None:
         return False
     if os.environ.get("FORCE_COLOR"):
         return True
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
+    return _is_terminal(stream) and os.environ.get("TERM") != "dumb"
 
 
 def text_width() -> int:
@@ -220,7 +224,7 @@ def text_width() -> int:
     columns = os.environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns) > 0:
         found = int(columns)
-    elif sys.stdout.isatty():
+    elif _is_terminal(sys.stdout):
         try:
             found = os.get_terminal_size(sys.stdout.fileno()).columns or DEFAULT_WIDTH
         except (OSError, ValueError):
@@ -241,14 +245,33 @@ def ascii_safe(text: str, encoding: str | None) -> str:
     return text
 
 
-def _write(stream: TextIO, text: str) -> None:
-    """Write and flush; a closed pipe becomes `PipeClosedError` once and silence afterwards."""
+def _write(stream: TextIO | None, text: str) -> None:
+    """Write and flush; a stream that was closed before we started is none at all.
+
+    Raises:
+        PipeClosedError: the reader went away.
+        FileProblemError: standard output cannot be written, as on a full disk.
+    """
+    if stream is None:
+        return
     try:
         stream.write(ascii_safe(text, stream.encoding))
         stream.flush()
     except BrokenPipeError as error:
         _silence(stream)
         raise PipeClosedError from error
+    except OSError as error:
+        _silence(stream)
+        if stream is sys.stderr:
+            return
+        from assistant.errors import FileProblemError
+
+        why = (error.strerror or str(error)).lower()
+        raise FileProblemError(f"the output cannot be written: {why}.") from error
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
 
 
 def _silence(stream: TextIO) -> None:
