@@ -114,11 +114,13 @@ class RecordedWindows:
 
     def subkeys(self, key: str) -> Sequence[str]:
         start = key + "\\"
-        return sorted({
-            name[len(start) :].split("\\")[0]
-            for name in self.record["registry"]
-            if name.startswith(start)
-        })
+        return sorted(
+            {
+                name[len(start) :].split("\\")[0]
+                for name in self.record["registry"]
+                if name.startswith(start)
+            }
+        )
 
     def memory(self) -> tuple[int, int] | None:
         memory = self.record.get("memory")

@@ -13,6 +13,7 @@ from assistant.units import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from assistant.machine.records import Machine
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("path", sorted(MACHINES.glob("*.json")), ids=lambda path: path.stem)
-def test_every_record_names_its_source(path) -> None:
+def test_every_record_names_its_source(path: Path) -> None:
     record = json.loads(path.read_text(encoding="utf-8"))
     assert record["sources"]
     for source in record["sources"]:
@@ -28,7 +29,7 @@ def test_every_record_names_its_source(path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(MACHINES.glob("*.json")), ids=lambda path: path.stem)
-def test_every_record_is_detected_without_a_failed_probe(path, detected: Detect) -> None:
+def test_every_record_is_detected_without_a_failed_probe(path: Path, detected: Detect) -> None:
     machine = detected(path.stem)
     assert machine.source == "detected"
     assert machine.ollama is None

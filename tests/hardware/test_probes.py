@@ -138,14 +138,20 @@ def test_the_override_brings_an_unsupported_card_to_rocm(tmp_path: Path) -> None
     from assistant.machine.detect.notes import Surroundings
     from assistant.machine.records import Ram
 
-    write_tree(tmp_path, {
-        "sys/class/drm/card0/device/vendor": "0x1002",
-        "sys/class/drm/card0/device/device": "0x73df",
-        "sys/class/drm/card0/device/revision": "0xc1",
-        "sys/class/drm/card0/device/uevent": "DRIVER=amdgpu\nPCI_SLOT_NAME=0000:03:00.0",
-        "sys/class/kfd/kfd/topology/nodes/1/properties":
-            "gfx_target_version 100301\nlocation_id 768\ndevice_id 29663",
-    })
+    write_tree(
+        tmp_path,
+        {
+            "sys/class/drm/card0/device/vendor": "0x1002",
+            "sys/class/drm/card0/device/device": "0x73df",
+            "sys/class/drm/card0/device/revision": "0xc1",
+            "sys/class/drm/card0/device/uevent": "DRIVER=amdgpu\nPCI_SLOT_NAME=0000:03:00.0",
+            "sys/class/kfd/kfd/topology/nodes/1/properties": [
+                "gfx_target_version 100301",
+                "location_id 768",
+                "device_id 29663",
+            ],
+        },
+    )
     adapters = list_pci_gpus(tmp_path)
     plain = detect_amd(adapters, Surroundings(tmp_path, Ram(), {})).value[0]
     assert (plain.compute_capability, plain.backend) == ("gfx1031", "vulkan")
@@ -172,36 +178,45 @@ def test_ip_discovery_gives_the_architecture_without_kfd(tmp_path: Path) -> None
 
 
 def test_the_systems_own_list_names_a_card_first(tmp_path: Path) -> None:
-    write_tree(tmp_path, {
-        "sys/class/drm/card0/device/vendor": "0x1002",
-        "sys/class/drm/card0/device/device": "0x744c",
-        "sys/class/drm/card0/device/revision": "0xc8",
-        "usr/share/libdrm/amdgpu.ids": "1.0.0\n744C,\tC8,\tAMD Radeon RX 7900 XTX Special\n",
-    })
+    write_tree(
+        tmp_path,
+        {
+            "sys/class/drm/card0/device/vendor": "0x1002",
+            "sys/class/drm/card0/device/device": "0x744c",
+            "sys/class/drm/card0/device/revision": "0xc8",
+            "usr/share/libdrm/amdgpu.ids": "1.0.0\n744C,\tC8,\tAMD Radeon RX 7900 XTX Special\n",
+        },
+    )
     gpu = list_pci_gpus(tmp_path)[0]
     assert gpu_name(gpu, tmp_path) == "AMD Radeon RX 7900 XTX Special"
 
 
 def test_an_unbound_nvidia_card_is_named_by_the_systems_pci_ids(tmp_path: Path) -> None:
-    write_tree(tmp_path, {
-        "sys/bus/pci/devices/0000:01:00.0/vendor": "0x10de",
-        "sys/bus/pci/devices/0000:01:00.0/device": "0x2504",
-        "sys/bus/pci/devices/0000:01:00.0/class": "0x030000",
-        "usr/share/misc/pci.ids": "# list\n10de  NVIDIA Corporation\n"
-        "\t2504  GA106 [GeForce RTX 3060 Lite Hash Rate]\nffff  Illegal Vendor ID\n",
-    })
+    write_tree(
+        tmp_path,
+        {
+            "sys/bus/pci/devices/0000:01:00.0/vendor": "0x10de",
+            "sys/bus/pci/devices/0000:01:00.0/device": "0x2504",
+            "sys/bus/pci/devices/0000:01:00.0/class": "0x030000",
+            "usr/share/misc/pci.ids": "# list\n10de  NVIDIA Corporation\n"
+            "\t2504  GA106 [GeForce RTX 3060 Lite Hash Rate]\nffff  Illegal Vendor ID\n",
+        },
+    )
     gpu = list_pci_gpus(tmp_path)[0]
     assert gpu_name(gpu, tmp_path) == "NVIDIA GeForce RTX 3060 Lite Hash Rate"
 
 
 def test_bus_devices_that_are_no_display_are_left_out(tmp_path: Path) -> None:
-    write_tree(tmp_path, {
-        "sys/bus/pci/devices/0000:00:1f.0/vendor": "0x8086",
-        "sys/bus/pci/devices/0000:00:1f.0/class": "0x060100",
-        "sys/bus/pci/devices/0000:c1:00.0/vendor": "0x1002",
-        "sys/bus/pci/devices/0000:c1:00.0/device": "0x74a1",
-        "sys/bus/pci/devices/0000:c1:00.0/class": "0x120000",
-    })
+    write_tree(
+        tmp_path,
+        {
+            "sys/bus/pci/devices/0000:00:1f.0/vendor": "0x8086",
+            "sys/bus/pci/devices/0000:00:1f.0/class": "0x060100",
+            "sys/bus/pci/devices/0000:c1:00.0/vendor": "0x1002",
+            "sys/bus/pci/devices/0000:c1:00.0/device": "0x74a1",
+            "sys/bus/pci/devices/0000:c1:00.0/class": "0x120000",
+        },
+    )
     assert [gpu.bus_id for gpu in list_pci_gpus(tmp_path)] == ["0000:c1:00.0"]
 
 
@@ -282,16 +297,19 @@ def test_container_kinds(tmp_path: Path) -> None:
 
 
 def test_the_smallest_limit_of_all_groups_above_counts(tmp_path: Path) -> None:
-    write_tree(tmp_path, {
-        "proc/self/cgroup": "0::/user.slice/app.slice/job.scope",
-        "sys/fs/cgroup/user.slice/memory.max": str(2 * GIB),
-        "sys/fs/cgroup/user.slice/memory.current": str(GIB),
-        "sys/fs/cgroup/user.slice/memory.stat": f"anon 1\ninactive_file {GIB // 4}\n",
-        "sys/fs/cgroup/user.slice/app.slice/job.scope/memory.max": "max",
-        "sys/fs/cgroup/user.slice/app.slice/job.scope/cpu.max": "150000 100000",
-        "sys/fs/cgroup/user.slice/cpu.max": "max 100000",
-        "proc/meminfo": f"MemTotal: {8 * 1024**2} kB\nMemAvailable: {5 * 1024**2} kB\n",
-    })
+    write_tree(
+        tmp_path,
+        {
+            "proc/self/cgroup": "0::/user.slice/app.slice/job.scope",
+            "sys/fs/cgroup/user.slice/memory.max": str(2 * GIB),
+            "sys/fs/cgroup/user.slice/memory.current": str(GIB),
+            "sys/fs/cgroup/user.slice/memory.stat": f"anon 1\ninactive_file {GIB // 4}\n",
+            "sys/fs/cgroup/user.slice/app.slice/job.scope/memory.max": "max",
+            "sys/fs/cgroup/user.slice/app.slice/job.scope/cpu.max": "150000 100000",
+            "sys/fs/cgroup/user.slice/cpu.max": "max 100000",
+            "proc/meminfo": f"MemTotal: {8 * 1024**2} kB\nMemAvailable: {5 * 1024**2} kB\n",
+        },
+    )
     limits = detect_container(tmp_path, {})
     assert limits.container is not None
     assert limits.container.memory_limit_bytes == 2 * GIB
@@ -303,9 +321,10 @@ def test_the_smallest_limit_of_all_groups_above_counts(tmp_path: Path) -> None:
 
 
 def test_memory_of_an_old_kernel_without_mem_available(tmp_path: Path) -> None:
-    write_tree(tmp_path, {
-        "proc/meminfo": "MemTotal: 1000 kB\nMemFree: 100 kB\nBuffers: 20 kB\nCached: 30 kB\n"
-    })
+    write_tree(
+        tmp_path,
+        {"proc/meminfo": "MemTotal: 1000 kB\nMemFree: 100 kB\nBuffers: 20 kB\nCached: 30 kB\n"},
+    )
     ram = detect_memory(tmp_path, detect_container(tmp_path, {})).value
     assert ram.available_bytes == 150 * 1024
 
@@ -329,10 +348,15 @@ def test_a_service_keeps_its_models_in_its_own_home(tmp_path: Path) -> None:
     write_tree(tmp_path, {"etc/systemd/system/ollama.service": "[Service]\n"})
     service = tmp_path / "usr/share/ollama/.ollama/models"
     assert models_path(tmp_path, {}, home) == service
-    write_tree(tmp_path, {
-        "etc/systemd/system/ollama.service.d/override.conf":
-            '[Service]\nEnvironment="OLLAMA_MODELS=/data/models" "OLLAMA_IGPU_ENABLE=1"\n'
-    })
+    write_tree(
+        tmp_path,
+        {
+            "etc/systemd/system/ollama.service.d/override.conf": [
+                "[Service]",
+                'Environment="OLLAMA_MODELS=/data/models" "OLLAMA_IGPU_ENABLE=1"',
+            ]
+        },
+    )
     environ = server_environment(tmp_path, {})
     assert environ == {"OLLAMA_MODELS": "/data/models", "OLLAMA_IGPU_ENABLE": "1"}
     assert models_path(tmp_path, environ, home) == tmp_path / "data/models"
@@ -389,3 +413,13 @@ def test_wsl_gaps(tmp_path: Path) -> None:
     assert wsl_gaps(tmp_path, "docker", ()) == ()
     assert "WSL 1" in wsl_gaps(tmp_path, "wsl1", ())[0].why
     assert "/dev/dxg is missing" in wsl_gaps(tmp_path, "wsl2", ())[0].why
+
+
+def test_a_system_without_probes_of_its_own_gives_processor_and_memory(tmp_path: Path) -> None:
+    from assistant.machine.detect import detect_machine
+
+    machine = detect_machine(tmp_path, system="FreeBSD", environ={}, home=tmp_path)
+    assert machine.os == "FreeBSD"
+    assert machine.ram.total_bytes
+    assert machine.cpu.logical_cores
+    assert "GPUs" in {gap.what for gap in machine.unavailable}

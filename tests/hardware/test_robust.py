@@ -86,7 +86,7 @@ def check(machine: Machine) -> None:
         assert gpu.name
         assert gpu.memory_total_bytes is None or gpu.memory_total_bytes > 0
         if gpu.memory_total_bytes is not None and gpu.memory_free_bytes is not None:
-            assert 0 <= gpu.memory_free_bytes
+            assert gpu.memory_free_bytes >= 0
     for amount in (machine.ram.total_bytes, machine.ram.available_bytes):
         assert amount is None or amount >= 0
     assert machine.ram.bandwidth_gb_per_s is None or machine.ram.bandwidth_gb_per_s > 0
@@ -161,7 +161,8 @@ def test_no_driver_answer_raises(table: dict[str, Any], count: Any, root: str) -
 
 
 outputs = st.none() | st.text(max_size=200) | st.sampled_from(
-    ["[]", "{}", '{"SPDisplaysDataType": 3}', '{"SPDisplaysDataType": [3, {}, {"sppci_cores": []}]}',
+    ["[]", "{}", '{"SPDisplaysDataType": 3}',
+     '{"SPDisplaysDataType": [3, {}, {"sppci_cores": []}]}',
      "hw.memsize: -1\nhw.optional.arm64: 1", "hw.memsize: 99999999999999999999999999",
      "hw.memsize: 8589934592\nhw.optional.arm64: 1\niogpu.wired_limit_mb: x",
      "(page size of 4096 bytes)\nPages active: x", "[" * 10_000]

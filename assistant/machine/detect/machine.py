@@ -17,7 +17,7 @@ from assistant.machine.detect.files import pairs, read_text
 from assistant.machine.detect.memory import detect_memory
 from assistant.machine.detect.memory_speed import detect_memory_modules
 from assistant.machine.detect.notes import Notes, Reading, Surroundings
-from assistant.machine.detect.nvidia import Nvml, detect_nvidia, load_nvml
+from assistant.machine.detect.nvidia import detect_nvidia, load_nvml
 from assistant.machine.detect.pci import AMD, INTEL, list_pci_gpus
 from assistant.machine.detect.server_environment import server_environment
 from assistant.machine.detect.tegra import detect_tegra
@@ -49,7 +49,7 @@ def detect_machine(
     architecture: str | None = None,
     environ: Mapping[str, str] | None = None,
     home: Path | None = None,
-    nvml: Callable[[], Nvml] = load_nvml,
+    nvml: Callable[[], object] = load_nvml,
     run: Run | None = None,
     windows: WindowsSystem | None = None,
     free_bytes: Callable[[Path], int] | None = None,
@@ -72,6 +72,8 @@ def detect_machine(
         machine = _mac(run, notes)
     elif system == "Windows":
         machine = _windows((root, architecture), server, nvml, windows, notes)
+    elif system not in ("Linux", "Android"):
+        machine = _other(system, architecture, notes)
     else:
         machine = _linux(root, (system, architecture), environ, nvml, notes)
     disk = Disk()
@@ -96,7 +98,7 @@ def _linux(
     root: Path,
     uname: tuple[str, str | None],
     environ: Mapping[str, str],
-    nvml: Callable[[], Nvml],
+    nvml: Callable[[], object],
     notes: Notes,
 ) -> Machine:
     system, architecture = uname
@@ -127,7 +129,7 @@ def _gpus(
     adapters: Sequence[PciGpu],
     around: Surroundings,
     tegra: Tegra | None,
-    nvml: Callable[[], Nvml],
+    nvml: Callable[[], object],
     notes: Notes,
 ) -> list[Accelerator]:
     """Return the GPUs of a Linux machine; a maker's probe is loaded where it has one."""
@@ -167,7 +169,7 @@ def _mac(run: Run | None, notes: Notes) -> Machine:
 def _windows(
     place: tuple[Path, str | None],
     server: Mapping[str, str],
-    nvml: Callable[[], Nvml],
+    nvml: Callable[[], object],
     windows: WindowsSystem | None,
     notes: Notes,
 ) -> Machine:
@@ -207,6 +209,14 @@ def _windows(
         ram=_with_bandwidth(root, ram, cpu, found),
         accelerators=tuple(found),
     )
+
+
+def _other(system: str, architecture: str | None, notes: Notes) -> Machine:
+    from assistant.machine.detect.other import detect_other
+
+    nothing = (Cpu(), Ram())
+    cpu, ram = notes.guard("processor", lambda: detect_other(architecture), nothing)
+    return Machine(os=system, cpu=cpu, ram=ram)
 
 
 def _with_bandwidth(root: Path, ram: Ram, cpu: Cpu, accelerators: Sequence[Accelerator]) -> Ram:

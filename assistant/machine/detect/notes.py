@@ -69,7 +69,7 @@ class Notes:
         """Return a probe's value, or `otherwise` should it raise: nothing may stop the rest."""
         try:
             return self.take(probe())
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001 (detection never raises)
             reason = first_line(str(problem)) or type(problem).__name__
             self.missing(what, f"the probe failed ({reason})")
             return otherwise

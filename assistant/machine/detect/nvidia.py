@@ -9,9 +9,8 @@ driver's own clocks: bus width x 2 x memory clock, and cores x 2 x SM clock.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from assistant.machine.detect.files import exists, first_line, list_directory, read_text
 from assistant.machine.detect.gpu_names import gpu_name, unknown_name
@@ -38,16 +37,6 @@ _UNIFIED_NAMES: Final = ("gb10", "(nvgpu)", "tegra", "thor", "orin", "xavier")
 _MAX_GPUS: Final = 64
 
 
-class Nvml(Protocol):
-    """The NVML binding: the module `pynvml`, or answers recorded from one."""
-
-    def nvmlInit(self) -> object:
-        """Load the driver's library and connect to it."""
-
-    def nvmlShutdown(self) -> object:
-        """Let go of the driver's library."""
-
-
 @dataclass(frozen=True, slots=True)
 class Tegra:
     """A Jetson board: its name from the device tree and its GPU's compute capability."""
@@ -63,11 +52,11 @@ def nvidia_signs(root: Path, adapters: Sequence[PciGpu]) -> bool:
     )
 
 
-def load_nvml() -> Nvml:
+def load_nvml() -> object:
     """Return the `pynvml` module (the only place that imports it)."""
     import pynvml
 
-    return cast("Nvml", pynvml)
+    return cast("object", pynvml)
 
 
 def detect_nvidia(
@@ -76,7 +65,7 @@ def detect_nvidia(
     ram: Ram,
     *,
     tegra: Tegra | None = None,
-    nvml: Callable[[], Nvml] = load_nvml,
+    nvml: Callable[[], object] = load_nvml,
     present: bool | None = None,
 ) -> Reading[tuple[Accelerator, ...]]:
     """Return the NVIDIA GPUs of this machine, and why any is missing.
@@ -89,14 +78,13 @@ def detect_nvidia(
     found: list[Accelerator] = []
     if nvidia_signs(root, adapters) if present is None else present:
         try:
-            library = nvml()
-            library.nvmlInit()
-        except Exception as problem:  # the driver's library may fail in any way it likes
+            driver = _Driver(nvml())
+            driver.call("nvmlInit")
+        except Exception as problem:  # noqa: BLE001 (a driver fails in any way it likes)
             notes.missing("NVIDIA driver (NVML)", _reason(problem))
         else:
-            found = _ask_all(_Driver(library), ram, tegra, notes)
-            with contextlib.suppress(Exception):
-                library.nvmlShutdown()
+            found = _ask_all(driver, ram, tegra, notes)
+            driver.ask("nvmlShutdown")
     if tegra is not None and not found:
         found = [_tegra_accelerator(tegra, ram, notes)]
     if not found:
@@ -115,18 +103,22 @@ class _Driver:
         """The version number of the memory answer that tells the reserve apart."""
         return getattr(self._library, "nvmlMemory_v2", None)
 
+    def call(self, function: str, *arguments: object) -> object:
+        """Return the answer of one NVML call; NVML's errors come through."""
+        return getattr(self._library, function)(*arguments)
+
     def ask(self, function: str, *arguments: object) -> object:
         """Return the answer of one NVML call, None when it fails or does not exist."""
         try:
-            return getattr(self._library, function)(*arguments)
-        except Exception:  # NVMLError of any kind, or a function this driver has not
+            return self.call(function, *arguments)
+        except Exception:  # noqa: BLE001 (any NVMLError, or a function this driver has not)
             return None
 
     def why(self, function: str, *arguments: object) -> str:
         """Return the reason one NVML call fails."""
         try:
-            getattr(self._library, function)(*arguments)
-        except Exception as problem:
+            self.call(function, *arguments)
+        except Exception as problem:  # noqa: BLE001 (as in `ask`)
             return _reason(problem)
         return "the driver gave no usable answer"
 

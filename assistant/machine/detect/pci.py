@@ -7,7 +7,6 @@ codes: 0x03xx display controllers, 0x12xx processing accelerators (AMD Instinct)
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -110,6 +109,6 @@ def _read_gpu(
 def _linked_name(path: Path) -> str | None:
     """Return the last part of a symbolic link's target: a PCI address or a driver."""
     try:
-        return os.path.basename(os.readlink(path)) or None
+        return path.readlink().name or None
     except (OSError, ValueError):
         return None
