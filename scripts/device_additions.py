@@ -55,7 +55,7 @@ ECC_ON = ("Tesla T4", "L4", "L40", "L40S", "A10", "A10G", "A40", "A2", "A16 (one
 # suffix nor the smallest: the one that is far more common; and one whose name has no suffix
 # but is not meant.
 USUAL_VERSION = ("GTX 1060 6GB", "H100 SXM 80GB")
-RARER_VERSION = ("H100 NVL",)
+RARER_VERSION = ("H100 NVL", "Ryzen 9 7950X (2x DDR5-3600)")
 
 # Names people and drivers use that do not follow from the device's own name.
 EXTRA_ALIASES: dict[str, tuple[str, ...]] = {
@@ -144,9 +144,12 @@ EXTRA_ALIASES: dict[str, tuple[str, ...]] = {
     "H100 NVL": ("h100",),
     "Instinct MI250X": ("mi250",),
     "H200": ("h200 sxm",),
-    "A100 SXM 80GB": ("a100 sxm4", "a100 sxm4 80gb", "a100 sxm"),
+    "A100 SXM 80GB": ("a100", "a100 sxm4", "a100 sxm4 80gb", "a100 sxm"),
     "A100 40GB": ("a100 sxm4", "a100 sxm4 40gb", "a100 pcie", "a100 pcie 40gb"),
-    "A100 PCIe 80GB": ("a100 80gb pcie",),
+    "A100 PCIe 80GB": (
+        "a100",
+        "a100 80gb pcie",
+    ),
     "Tesla V100 16GB": ("v100 sxm2", "v100 pcie", "tesla v100 sxm2", "tesla v100 pcie"),
     "Tesla V100 32GB": ("v100 sxm2", "v100 pcie", "v100s", "tesla v100 sxm2", "tesla v100 pcie"),
     "Tesla P100 16GB": ("p100 pcie", "tesla p100 pcie", "p100 sxm2", "tesla p100 sxm2"),

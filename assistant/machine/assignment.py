@@ -61,6 +61,9 @@ def assign_amounts(words: Words) -> Draft:
         MachineSpecError: an amount or a number of cards is absurd, or RAM is given twice.
     """
     draft = Draft(words, [card for card in words.cards if not card.alternative])
+    named = [int(figure.value) for figure in words.figures if figure.kind == "cards"]
+    if named and len(draft.cards) == 1 and not draft.cards[0].counted:
+        draft.cards[0].count = named[0]
     for card in draft.cards:
         check_count(card.count, f"{card.count} x {card.text}")
         if words.has("laptop"):
@@ -126,10 +129,10 @@ def _assign_free(amount: Amount, draft: Draft) -> None:
 def _assign_vram(amount: Amount, draft: Draft) -> None:
     card = _beside_card(amount, draft)
     if card is None and (amount.role == "vram" or _is_a_version(amount, draft)):
-        card = next(
-            (c for c in draft.cards if c.amount is None and c.devices[0].kind == "discrete"), None
-        )
-    if card is not None and amount.role is None:
+        open_cards = [c for c in draft.cards if c.amount is None and c.devices[0].kind != "cpu"]
+        open_cards.sort(key=lambda c: c.devices[0].kind != "discrete")
+        card = open_cards[0] if open_cards else None
+    if card is not None and (amount.role is None or _is_chip_memory(card, amount, draft)):
         shares = card.devices[0].kind != "discrete"
         if shares or _is_too_much(card, amount):
             if not shares:
@@ -146,6 +149,13 @@ def _assign_vram(amount: Amount, draft: Draft) -> None:
     else:
         draft.notes.append(f"{amount.text}: read as video memory (VRAM), not RAM")
         draft.generic.append(amount)
+
+
+def _is_chip_memory(card: Card, amount: Amount, draft: Draft) -> bool:
+    """Say whether `GPU 64GB` beside a chip is the memory it is sold with, not a share of it."""
+    sold = any(amount.size_bytes in device.memory_options_bytes for device in card.devices)
+    shares = card.devices[0].kind != "discrete"
+    return shares and sold and draft.ram is None and "vram" not in draft.words.text
 
 
 def _is_ram_sized(amount: Amount, draft: Draft) -> bool:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _EXAMPLE: Final = 'Write for example: "RTX 3060 12GB, 32GB RAM", "8GB VRAM" or "M2 Max 32GB".'
 _LONGEST: Final = 1000
+_LARGEST_FILE: Final = 4 * 1024 * 1024
+_SHOWN: Final = 200
 
 
 def parse_machine(text: str) -> Machine:
@@ -71,33 +73,44 @@ def load_machine(spec: str) -> Machine:
     path = _file_named(spec)
     if path is None:
         return parse_machine(spec)
-    import json
+    from dataclasses import replace
 
     from assistant.machine.serialize import machine_from_dict
 
+    return replace(machine_from_dict(_json_of(path, spec)), source="file")
+
+
+def _json_of(path: Path, spec: str) -> object:
+    import json
+
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as problem:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or "its name is not one a file can have"
         raise FileProblemError(
-            f"The machine file {spec!r} cannot be read: {problem.strerror}.",
+            f"The machine file {spec[:_SHOWN]!r} cannot be read: {reason}.",
             hint="Check the path and its permissions.",
         ) from problem
-    except (ValueError, RecursionError) as problem:
-        raise MachineSpecError(
-            f"The machine file {spec!r} is not JSON.",
-            hint="Write one with: assistant hardware --json > machine.json",
-        ) from problem
-    return machine_from_dict(content)
+    try:
+        if len(content) <= _LARGEST_FILE:
+            return json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError):
+        pass
+    raise MachineSpecError(
+        f"The machine file {spec[:_SHOWN]!r} is not JSON.",
+        hint="Write one with: assistant hardware --json > machine.json",
+    )
 
 
 def _file_named(spec: str) -> Path | None:
     if "\0" in spec or "\n" in spec:
         return None
     looks_like_file = spec.strip().lower().endswith(".json") or spec.startswith(("./", "/", "~/"))
-    path = Path(spec).expanduser() if looks_like_file else Path(spec)
     try:
+        path = Path(spec).expanduser() if looks_like_file else Path(spec)
         return path if looks_like_file or path.is_file() else None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):
         return None
 
 

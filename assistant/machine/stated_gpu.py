@@ -176,8 +176,7 @@ def _version(card: Card, draft: Draft) -> Device:
     if amount is None:
         _note_version(card, card.devices[0], draft)
         return card.devices[0]
-    family = dict.fromkeys((*card.devices, *variants(card.text)))
-    versions = tuple(d for d in family if d.kind == card.devices[0].kind)
+    versions = card.devices
     size = _each(amount, card, versions)
     if amount.at_least:
         versions = (

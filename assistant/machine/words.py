@@ -137,13 +137,14 @@ def scan_words(text: str, *, free_text: bool = False) -> Words:
     words = Words(original=text, text=lowered, rest=lowered)
     _scan_marks(words, _EARLY_MARKS)
     _scan_memory_kinds(words)
-    _scan_figures(words)
+    _scan_bandwidth(words)
     _scan_cpus(words)
     words.amounts = scan_amounts(words.text, words.rest)
     for amount in words.amounts:
         amount.text = text[amount.start : amount.start + len(amount.text)].strip()
         words.blank(amount.start, amount.end)
     _scan_cards(words, free_text=free_text)
+    _scan_counts(words)
     _scan_marks(words, _LATE_MARKS)
     return words
 
@@ -253,25 +254,28 @@ def _memory_kind_pattern() -> re.Pattern[str]:
     )
 
 
-def _scan_figures(words: Words) -> None:
-    if not any(part in words.rest for part in ("core", "thread", "s", "gpu", "card")):
+def _scan_bandwidth(words: Words) -> None:
+    pattern = (
+        r"(?<![\w.])(\d{1,6}(?:\.\d{1,3})?)\s*g(?:i?b|bytes?)?\s*(?:/|p|per )\s*s(?:ec(?:ond)?)?\b"
+        r"(?:\s+(?:of\s+)?(?:memory\s+)?bandwidth)?"
+    )
+    for match in words.find(re.compile(pattern)):
+        words.figures.append(Figure("bandwidth", float(match[1]), match.start(), match.end()))
+
+
+def _scan_counts(words: Words) -> None:
+    if not any(part in words.rest for part in ("core", "thread", "gpu", "card")):
         return
-    for match in words.find(_figure_pattern()):
-        kind = cast("FigureKind", match.lastgroup)
-        value = float(_count(match[kind])) if kind == "cards" else float(match[kind])
-        words.figures.append(Figure(kind, value, match.start(), match.end()))
-
-
-@cache
-def _figure_pattern() -> re.Pattern[str]:
-    return re.compile(
-        r"(?<![\w.])(?:(?P<bandwidth>\d+(?:\.\d+)?)\s*g(?:i?b|bytes?)?\s*(?:/|p|per )\s*"
-        r"s(?:ec(?:ond)?)?\b(?:\s+(?:of\s+)?(?:memory\s+)?bandwidth)?"
-        r"|(?P<cores>\d{1,3})[ -]?(?:cpu |physical )?cores?\b(?! gpu)"
+    pattern = (
+        r"(?<![\w.])(?:(?P<cores>\d{1,3})[ -]?(?:cpu |physical )?cores?(?: cpu| gpu)?\b"
         r"|(?P<threads>\d{1,3})[ -]?threads?\b"
         rf"|(?P<cards>\d{{1,3}}|{'|'.join(NUMBER_WORDS)})(?:\s*x)?\s+(?:identical |nvidia |amd )?"
         r"(?:gpus?|cards?)\b)"
     )
+    for match in words.find(re.compile(pattern)):
+        kind = cast("FigureKind", match.lastgroup)
+        value = float(_count(match[kind]))
+        words.figures.append(Figure(kind, value, match.start(), match.end()))
 
 
 def _scan_cpus(words: Words) -> None:
