@@ -1,0 +1,157 @@
+"""From a question to an answer, without a language model.
+
+The question is read (`question`), the tools it needs are called (`tools`), and their results
+are composed (`compose`). What the tools cannot answer is said to be out of reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from assistant.agent.question import parse_question
+from assistant.agent.records import Answer, Citation, ModelMention, Span, Topic
+from assistant.agent.tools import DetectMachine, Toolbox
+from assistant.agent.topics import fit, machines, models
+from assistant.agent.topics.context import Context, Part
+from assistant.errors import UsageError
+from assistant.fit.records import RunOptions
+from assistant.machine.records import Machine
+
+if TYPE_CHECKING:
+    from assistant.models.catalog import Catalog
+
+_OUT_OF_REACH: Final = (
+    "I can't answer that. I answer questions about running language models on your own computer: "
+    "what fits a machine, which model to take for a job, how much memory, context and speed to "
+    "expect, and facts about models, quantizations and cards."
+)
+_EXAMPLES: Final = (
+    'Try: `assistant ask "what runs on my 8GB card?"`, `"does llama3.1:8b fit in 8 GB at 32k?"` or '
+    '`"which model for code on a 3060?"`.'
+)
+
+
+def answer_question(
+    text: str,
+    *,
+    history: Sequence[str] = (),
+    machine: Machine | None = None,
+    catalog: Catalog | None = None,
+    detect: DetectMachine | None = None,
+    run_options: RunOptions | None = None,
+) -> Answer:
+    """Return the answer to `text`.
+
+    `history` holds the person's earlier questions, oldest first. `machine` is the computer to
+    answer for when the question describes none; `detect` finds this computer (the default).
+
+    Raises:
+        UsageError: the question is empty.
+        MachineSpecError: it describes a machine that makes no sense.
+    """
+    if not text.strip():
+        raise UsageError(
+            "The question is empty.", hint='Ask one: assistant ask "what runs on my 8GB card?"'
+        )
+    if catalog is None:
+        from assistant.models.catalog import load_catalog
+
+        catalog = load_catalog()
+    question = parse_question(
+        text,
+        read_models=lambda words: _read_models(catalog, words),
+        read_machine=_read_machine,
+        history=history,
+    )
+    if machine is not None and question.machine is None and question.topic != "device":
+        question = replace(question, machine=machine)
+    tools = Toolbox(
+        catalog=catalog, detect=detect or _detect_this_computer, run_options=run_options
+    )
+    body, sections = _ANSWERS[question.topic](Context(question, tools))
+    return Answer(
+        question=text,
+        text=body,
+        tool_calls=tuple(tools.calls),
+        citations=cite(sections),
+        answered=question.topic != "unknown",
+    )
+
+
+def cite(sections: Sequence[tuple[str, str]]) -> tuple[Citation, ...]:
+    """Return citations for (guide, section heading) pairs.
+
+    Raises:
+        KeyError: there is no such guide or section.
+    """
+    if not sections:
+        return ()
+    from assistant.knowledge.guides import load_guides
+
+    guides = load_guides()
+    return tuple(
+        Citation(guides[g].title, s, guides[g].section(s).first_sentence) for g, s in sections
+    )
+
+
+def _detect_this_computer() -> Machine:
+    from assistant.machine.detect import detect_machine
+
+    return detect_machine()
+
+
+def _read_models(catalog: Catalog, words: str) -> list[ModelMention]:
+    return [
+        ModelMention(
+            name=match.card.name,
+            span=match.span,
+            quantization=match.quantization,
+            assumption=match.assumption,
+            whole_family=not match.sized,
+        )
+        for match in catalog.match_text(words)
+    ]
+
+
+def _read_machine(words: str) -> tuple[Machine, Sequence[Span]] | None:
+    from assistant.machine.parse import find_machine_span
+
+    return find_machine_span(words)
+
+
+def _unknown(context: Context) -> Part:
+    roles = [r for r in context.question.roles if r in ("translation", "writing", "code")]
+    what = {
+        "translation": "a multilingual local model can do it",
+        "writing": "a local chat model can do it",
+        "code": "a local code model can do it",
+    }
+    pointer = ""
+    if roles:
+        pointer = (
+            f"If you want it done, {what[roles[0]]}: `assistant recommend --role {roles[0]}` finds "
+            "one for this computer."
+        )
+    return "\n\n".join(part for part in (_OUT_OF_REACH, pointer, _EXAMPLES) if part), ()
+
+
+_ANSWERS: Final[dict[Topic, Callable[[Context], Part]]] = {
+    "fit": fit.answer_fit,
+    "need": fit.answer_need,
+    "kv_cache": fit.answer_kv_cache,
+    "max_context": fit.answer_max_context,
+    "speed": fit.answer_speed,
+    "facts": models.answer_facts,
+    "compare": models.answer_compare,
+    "quantization_choice": models.answer_quantization_choice,
+    "other_quantization": models.answer_other_quantization,
+    "licence_list": models.answer_licence_list,
+    "modelfile": models.answer_modelfile,
+    "recommend": machines.answer_recommend,
+    "device": machines.answer_device,
+    "compare_machines": machines.answer_compare_machines,
+    "my_machine": machines.answer_my_machine,
+    "unknown": _unknown,
+}

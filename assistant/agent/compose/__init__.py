@@ -1,0 +1,1 @@
+"""Answers written from tool results, with no language model. Pure: results in, Markdown out."""

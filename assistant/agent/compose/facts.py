@@ -1,0 +1,300 @@
+"""Answers about a model itself: licence, languages, parameters, context, abilities, sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from assistant.agent.compose.text import join_words, paragraphs, sentence, table
+from assistant.agent.records import Aspect
+from assistant.models.card import ModelCard, Tag
+from assistant.units import gb, tokens
+
+LANGUAGE_NAMES = {
+    "en": "English", "de": "German", "fr": "French", "it": "Italian", "pt": "Portuguese",
+    "hi": "Hindi", "es": "Spanish", "th": "Thai", "nl": "Dutch", "sv": "Swedish", "da": "Danish",
+    "no": "Norwegian", "fi": "Finnish", "pl": "Polish", "cs": "Czech", "sk": "Slovak",
+    "hu": "Hungarian", "ro": "Romanian", "bg": "Bulgarian", "el": "Greek", "tr": "Turkish",
+    "ru": "Russian", "uk": "Ukrainian", "ar": "Arabic", "he": "Hebrew", "fa": "Persian",
+    "bn": "Bengali", "ur": "Urdu", "ta": "Tamil", "te": "Telugu", "vi": "Vietnamese",
+    "id": "Indonesian", "ms": "Malay", "tl": "Tagalog", "zh": "Chinese", "ja": "Japanese",
+    "ko": "Korean", "sw": "Swahili", "ca": "Catalan", "hr": "Croatian", "sr": "Serbian",
+    "sl": "Slovenian", "et": "Estonian", "lv": "Latvian", "lt": "Lithuanian",
+}  # fmt: skip
+
+_NUMBER_WORDS = (
+    "none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    "eleven", "twelve",
+)  # fmt: skip
+_ABILITY = {
+    "insert": "fill-in-the-middle",
+    "tools": "tool calling",
+    "vision": "image input",
+    "thinking": "a thinking mode",
+}
+_COMMERCIAL = {
+    "yes": "commercial use is allowed",
+    "no": "commercial use is not allowed",
+    "conditional": "commercial use is allowed under conditions",
+    "unknown": "whether commercial use is allowed is not known",
+}
+
+
+def compose_facts(
+    cards: Sequence[ModelCard],
+    aspect: Aspect,
+    *,
+    relatives: Sequence[ModelCard] = (),
+    asked: str = "",
+) -> str:
+    """Return the answer about `cards` (one model, or every size of a family).
+
+    `relatives` are other models of the family or with the family's name in theirs; they
+    supply contrasts such as another size with another licence.
+    """
+    if aspect == "licence":
+        return _licence(cards, relatives, asked)
+    if aspect == "languages":
+        return _languages(cards)
+    if aspect == "parameters":
+        return _parameters(cards)
+    if aspect == "context":
+        return _context(cards)
+    if aspect in _ABILITY:
+        return _ability(cards, aspect, relatives)
+    if aspect == "release":
+        return _release(cards)
+    if aspect == "size":
+        return _sizes(cards)
+    return _overview(cards)
+
+
+def parameters_text(card: ModelCard) -> str | None:
+    """Return `46.7B` or `46.7B total, 12.9B active`, or None."""
+    if card.parameters_total is None:
+        return None
+    total = billions(card.parameters_total)
+    if card.parameters_active and card.parameters_active < 0.95 * card.parameters_total:
+        return f"{total} total, {billions(card.parameters_active)} active per token"
+    return total
+
+
+def billions(count: int) -> str:
+    """Return a parameter count as people write it: `46.7B`, `135M`."""
+    if count < 0.95e9:
+        return f"{count / 1e6:.0f}M"
+    text = f"{count / 1e9:.1f}"
+    return text.removesuffix(".0") + "B"
+
+
+def languages_text(card: ModelCard) -> str | None:
+    """Return the languages in words, or None when the catalog does not list them."""
+    if not card.languages:
+        return None
+    return join_words([LANGUAGE_NAMES.get(code, code) for code in card.languages])
+
+
+def default_tag(card: ModelCard) -> Tag | None:
+    """Return the tag that a bare pull gives, or the first one."""
+    found = card.tag(card.default_tag) if card.default_tag else None
+    return found or (card.tags[0] if card.tags else None)
+
+
+def licence_text(card: ModelCard) -> str:
+    """Return the licence and what it allows, in one clause."""
+    name = card.licence.name or "an unknown licence"
+    return f"{name}: {_COMMERCIAL[card.licence.commercial_use]}"
+
+
+def _same(cards: Sequence[ModelCard], key: str) -> bool:
+    return len({repr(getattr(card, key)) for card in cards}) == 1
+
+
+def _names(cards: Sequence[ModelCard]) -> str:
+    return join_words([f"`{card.name}`" for card in cards])
+
+
+def _family(cards: Sequence[ModelCard]) -> str:
+    return f"`{cards[0].name}`" if len(cards) == 1 else f"{cards[0].family} models"
+
+
+def _licence(cards: Sequence[ModelCard], relatives: Sequence[ModelCard], asked: str) -> str:
+    groups: dict[str, list[ModelCard]] = {}
+    for card in cards:
+        groups.setdefault(licence_text(card), []).append(card)
+    claims_open = "apache" in asked.lower() or "mit" in asked.lower().split()
+    if len(groups) == 1:
+        card = cards[0]
+        name = card.licence.name or "an unknown licence"
+        claimed_wrong = ("apache" in asked.lower() and "apache" not in name.lower()) or (
+            "mit" in asked.lower().replace("?", " ").split() and "mit" not in name.lower()
+        )
+        use = card.licence.commercial_use
+        if claims_open:
+            lead = "No" if claimed_wrong else "Yes"
+        elif "commerc" in asked.lower() or "sell" in asked.lower():
+            lead = {"yes": "Yes", "no": "No", "conditional": "Yes, with conditions"}.get(use, "")
+        else:
+            lead = ""
+        text = f"{_family(cards)} {'comes' if len(cards) == 1 else 'come'} under {name}"
+        direct = f"{lead}: {text}; {_COMMERCIAL[use]}." if lead else f"{text}; {_COMMERCIAL[use]}."
+        note = sentence(card.licence.note) if card.licence.note else None
+        contrast = _licence_contrast(cards, relatives)
+        return paragraphs(sentence(direct), note, contrast)
+    rows = [(join_words([c.name for c in group]), text) for text, group in groups.items()]
+    lead = f"The licence of {cards[0].family} depends on the size."
+    notes = [sentence(c.licence.note) for c in cards if c.licence.note]
+    return paragraphs(lead, table(("model", "licence"), rows), " ".join(dict.fromkeys(notes)))
+
+
+def _licence_contrast(cards: Sequence[ModelCard], relatives: Sequence[ModelCard]) -> str | None:
+    mine = {card.licence.name for card in cards}
+    groups: dict[str, list[str]] = {}
+    for other in relatives:
+        if other.licence.name and other.licence.name not in mine:
+            groups.setdefault(licence_text(other), []).append(other.name)
+    if not groups:
+        return None
+    parts = [f"{join_words(names[:6])} ({text})" for text, names in list(groups.items())[:3]]
+    return f"Others of the name differ: {'; '.join(parts)}."
+
+
+def _languages(cards: Sequence[ModelCard]) -> str:
+    known = [card for card in cards if card.languages]
+    if not known:
+        return (
+            f"The catalog does not list the languages of {_family(cards)}; its model card at "
+            "the publisher does."
+        )
+    card = known[0]
+    count = len(card.languages or ())
+    word = _NUMBER_WORDS[count] if count < len(_NUMBER_WORDS) else str(count)
+    plural = "language" if count == 1 else "languages"
+    name = card.family if len(cards) > 1 and _same(known, "languages") else card.name
+    return f"`{name}` officially supports {word} {plural}: {languages_text(card)}."
+
+
+def _parameters(cards: Sequence[ModelCard]) -> str:
+    if len(cards) == 1:
+        card = cards[0]
+        text = parameters_text(card)
+        if text is None:
+            return f"The catalog does not know how many parameters `{card.name}` has."
+        if card.parameters_active and card.parameters_active < 0.95 * (card.parameters_total or 0):
+            return (
+                f"`{card.name}` has {billions(card.parameters_total or 0)} parameters in total, "
+                f"{billions(card.parameters_active)} of them active per token. It is a mixture of "
+                "experts: all of them must be in memory, but only the active ones are read for "
+                "each token."
+            )
+        return f"`{card.name}` has {text} parameters."
+    rows = [(card.name, parameters_text(card) or "unknown") for card in cards]
+    return paragraphs(
+        f"{cards[0].family} comes in {len(cards)} sizes.", table(("model", "parameters"), rows)
+    )
+
+
+def _context(cards: Sequence[ModelCard]) -> str:
+    known = [card for card in cards if card.context_length]
+    if not known:
+        return f"The catalog does not know the context length of {_family(cards)}."
+    if _same(known, "context_length"):
+        length = known[0].context_length or 0
+        verb = "was" if len(cards) == 1 else "were"
+        return (
+            f"{sentence(_family(cards)).rstrip('.')} {verb} trained for {tokens(length)} tokens of "
+            f"context ({length:,}). Ollama uses less unless `num_ctx` says otherwise: by default "
+            "4,096 tokens on machines with under 24 GB of VRAM."
+        )
+    rows = [(card.name, f"{tokens(card.context_length or 0)}") for card in known]
+    return paragraphs(
+        f"The context length of {cards[0].family} depends on the size.",
+        table(("model", "trained context"), rows, right="1"),
+    )
+
+
+def _ability(cards: Sequence[ModelCard], aspect: Aspect, relatives: Sequence[ModelCard]) -> str:
+    having = [card for card in cards if aspect in card.capabilities]
+    lacking = [card for card in cards if aspect not in card.capabilities]
+    others = [c for c in relatives if aspect in c.capabilities and c not in cards]
+    what = _ability_text(aspect)
+    notes = " ".join(dict.fromkeys(sentence(n) for card in cards for n in card.notes))
+    if not lacking:
+        return paragraphs(f"Yes: {_names(having)} {_has(having)} {what}.", notes)
+    if not having:
+        contrast = f"{_names(others)} {_has(others)} it." if others else None
+        lead = f"No: the catalog lists no {what} for {_names(lacking)}."
+        return paragraphs(" ".join(filter(None, (lead, contrast))), notes)
+    return paragraphs(
+        f"Some sizes: {_names(having)} {_has(having)} {what}, {_names(lacking)} not.", notes
+    )
+
+
+def _has(cards: Sequence[ModelCard]) -> str:
+    return "has" if len(cards) == 1 else "have"
+
+
+def _ability_text(aspect: Aspect) -> str:
+    return _ABILITY[aspect]
+
+
+def _release(cards: Sequence[ModelCard]) -> str:
+    card = cards[0]
+    publisher = f" by {card.publisher}" if card.publisher else ""
+    if card.release is None:
+        return f"The catalog does not know when `{card.name}` was released{publisher}."
+    return f"`{card.name}` ({card.title}) was released{publisher} in {card.release}."
+
+
+def _sizes(cards: Sequence[ModelCard]) -> str:
+    if len(cards) == 1:
+        card = cards[0]
+        tag = default_tag(card)
+        if tag is None or tag.download_bytes is None:
+            return f"The catalog does not know the download size of `{card.name}`."
+        lead = f"`{tag.name}` is a download of {gb(tag.download_bytes)} ({tag.quantization})."
+        others = [t for t in card.tags if t.pullable and t.download_bytes and t is not tag]
+        others = sorted(others, key=lambda t: t.download_bytes or 0)[:14]
+        rows = [(t.name, t.quantization or "-", gb(t.download_bytes or 0)) for t in others]
+        rest = table(("other tags", "quantization", "download"), rows, right="2") if rows else None
+        return paragraphs(lead, rest)
+    rows = []
+    for card in cards:
+        tag = default_tag(card)
+        size = gb(tag.download_bytes) if tag and tag.download_bytes else "unknown"
+        rows.append((card.name, (tag.quantization if tag else None) or "-", size))
+    return paragraphs(
+        f"{cards[0].family} comes in {len(cards)} sizes.",
+        table(("model", "quantization", "download"), rows, right="2"),
+    )
+
+
+def _overview(cards: Sequence[ModelCard]) -> str:
+    if len(cards) > 1:
+        rows = [
+            (
+                card.name,
+                parameters_text(card) or "-",
+                tokens(card.context_length) if card.context_length else "-",
+                card.licence.name or "-",
+                card.release or "-",
+            )
+            for card in cards
+        ]
+        head = ("model", "parameters", "context", "licence", "release")
+        return paragraphs(f"{cards[0].family} comes in {len(cards)} sizes.", table(head, rows))
+    card = cards[0]
+    tag = default_tag(card)
+    facts = [
+        ("parameters", parameters_text(card)),
+        ("context", tokens(card.context_length) if card.context_length else None),
+        ("licence", licence_text(card)),
+        ("languages", languages_text(card)),
+        ("capabilities", join_words(sorted(card.capabilities)) or None),
+        ("release", card.release),
+        ("download", gb(tag.download_bytes) if tag and tag.download_bytes else None),
+    ]
+    rows2 = [(name, text) for name, text in facts if text]
+    publisher = f" by {card.publisher}" if card.publisher else ""
+    lead = f"`{card.name}` is {card.title}{publisher}."
+    notes = " ".join(sentence(note) for note in card.notes)
+    return paragraphs(lead, table((card.name, ""), rows2), notes)

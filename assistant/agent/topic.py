@@ -1,0 +1,187 @@
+"""What a question is about: rules in order, the first that holds decides.
+
+A rule sees the question as read so far and `rest`, its text without the machine and the models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from assistant.agent import cues
+from assistant.agent.records import Question, Topic
+
+Rule = tuple[Topic, Callable[[Question, str], bool]]
+
+_CHOICE: Final = (
+    r"\bbest\b|\brecommend\w*|\bsuggest\w*|\bwhich\b|\bwhat (?:model|llm|embed\w*|runs|can i|"
+    r"should)\b|\blooking for\b|\bi (?:want|need)\b|\bfast(?:est)?\b|\bsmall(?:est)?\b"
+    r"|\bgood (?:model|llm)\b|\bpick\b|\bchoose\b"
+)
+_EXPLAIN: Final = (
+    r"\A\W*(?:what(?:'?s| is| are| does| do| metadata)|why|explain|how|when|does|do|is|are)\b"
+    r"|\bmean(?:s|ing)?\b|\brollback\b|\bevaluat\w*|\bmigrat\w*|\bmetadata\b"
+)
+_FIT: Final = (
+    r"\bfits?\b|\bruns?\b|\brunning\b|\bhandle\b|\bload\b|\benough\b|\bneeds?\b|\brequires?\b"
+    r"|\bvram\b|\bram\b|\bmemory\b|\bgpu\b|\bcard\b|\bspill|\boffload|\bdo\b|\bpossible\b|\bwork\b"
+)
+_COMPARE: Final = (
+    r"\bvs\.?\b|\bversus\b|\bcompare|\bcompared\b|\bdifferen|\bbetter\b|\bor\b|\bbetween\b"
+    r"|\bfaster\b|\bsmaller\b|\bbigger\b|\bwhich\b|\bdiff\b"
+)
+_SPEED: Final = r"\bhow fast\b|\bspeed\b|tok(?:en)?s?\s?(?:/|per|a)\s?s|\bt/s\b|\btps\b|\bslow\b"
+_TASK: Final = (
+    r"\A\W*(?:please |can you |could you )*"
+    r"(?:translate|write|rewrite|summari[sz]e|compose|draft|solve|calculate|proofread|paraphrase)"
+    r"\s+(?:this|these|that|the following|me|my|a|an|it|\d)"
+)
+_OWN_COMPUTER: Final = (
+    r"\b(?:what|which|how much|show|do|tell)\b.{0,30}\b(?:gpu|cpu|ram|vram|hardware|graphics"
+    r"|specs?|memory|card|disk|cores?)\b.{0,30}\b(?:i have|have i|do i|my|this|here|got)\b"
+    r"|\b(?:my|this)\b.{0,20}\b(?:hardware|specs?|gpu|cpu|ram|vram)\b\s*\?*\s*\Z"
+)
+_HERE: Final = r"\b(?:my|this|here)\b.{0,12}\b(?:pc|laptop|computer|machine|mac|desktop|box)"
+_DEVICE_FACT: Final = (
+    r"\bvram\b|\bmemory\b|\bbandwidth\b|\bspecs?\b|\bhow (?:much|many)\b|\bgb/s\b"
+    r"|\bcompute capability\b|\bhow fast is\b"
+)
+_FITTING: Final = r"\bbest\b|\brecommend|\bruns?\b|\bmodels?\b|\bllms?\b|\bfits?\b|\bwhich\b"
+_FACTS_OF_A_FAMILY: Final = (
+    "licence", "languages", "insert", "tools", "vision", "thinking", "release"
+)  # fmt: skip
+
+
+def find_topic(question: Question, rest: str) -> Topic:
+    """Return what the question is about."""
+    names = {mention.name for mention in question.models}
+    rules: Sequence[Rule] = _ONE_MODEL
+    if not names:
+        rules = _NO_MODEL
+    elif len(names) > 1:
+        rules = _SEVERAL_MODELS
+    return next(topic for topic, holds in rules if holds(question, rest))
+
+
+def _sized(question: Question) -> bool:
+    return bool(question.machine or question.num_ctx or question.claimed_sizes)
+
+
+def _asks_for_a_model(question: Question, rest: str) -> bool:
+    """Return True when a model is wanted, and not an explanation or a procedure."""
+    if cues.has(_EXPLAIN, rest) and not cues.has(r"\bbest\b|\bfastest\b|\bsmallest\b", rest):
+        return False
+    if not cues.has(r"\bmodels?\b|\bllms?\b|\bembed\w*|\bruns?\b|\bai\b", rest):
+        return False
+    return cues.has(_CHOICE, rest) or bool(question.roles or question.languages)
+
+
+def _compares_levels(question: Question, rest: str) -> bool:
+    return (
+        len(question.quantizations) > 1
+        and cues.has(_COMPARE, rest)
+        and not (question.machine or question.roles)
+    )
+
+
+def _asks_for_memory(question: Question, rest: str) -> bool:
+    why = cues.has(r"\bwhy\b", rest) and cues.has(r"\bmemory\b|\bv?ram\b|\bbigger\b", rest)
+    how_much = cues.has(r"\bhow much\b.{0,20}\b(?:v?ram|memory|space)\b", rest)
+    return why or (how_much and not question.machine)
+
+
+def _asks_which_level(question: Question, rest: str) -> bool:
+    named = cues.has(r"\b(?:which|what|best|right)\b.{0,20}\bquant|\bquanti[sz]ation\b", rest)
+    return named or len(question.quantizations) > 1
+
+
+def _asks_for_a_tag(question: Question, rest: str) -> bool:
+    asks = cues.has(r"\bhow (?:do|can|to)\b|\bget\b|\bpull\b|\bdownload\b", rest)
+    return asks and bool(question.quantizations) and not _sized(question)
+
+
+def _asks_for_facts(question: Question, rest: str) -> bool:
+    if question.machine:
+        return False
+    if question.commercial or question.aspect in _FACTS_OF_A_FAMILY:
+        return True
+    if _sized(question):
+        return False
+    about_memory = cues.has(r"vram|ram\b", rest)
+    return question.aspect == "context" or (
+        question.aspect in ("size", "parameters") and not about_memory
+    )
+
+
+def _asks_about_fitting(question: Question, rest: str) -> bool:
+    return bool(question.claimed_sizes or question.quantizations) or cues.has(_FIT, rest)
+
+
+def _here(_: Question, rest: str) -> bool:
+    return cues.has(rf"{_HERE}|\bmy\b|\bhere\b|\bi\b|\bthis\b", rest)
+
+
+_NO_MODEL: Final[Sequence[Rule]] = (
+    ("unknown", lambda q, _: cues.has(_TASK, q.text)),
+    (
+        "licence_list",
+        lambda _, rest: (
+            cues.has(r"\blicen[cs]e|\bapache\b|\bmit\b", rest)
+            and cues.has(r"\b(?:which|what|list|models?)\b", rest)
+        ),
+    ),
+    ("my_machine", lambda q, _: q.machine is None and cues.has(_OWN_COMPUTER, q.text)),
+    ("compare_machines", lambda q, _: bool(q.alternatives)),
+    (
+        "device",
+        lambda q, rest: (
+            q.machine is not None and cues.has(_DEVICE_FACT, rest) and not cues.has(_FITTING, rest)
+        ),
+    ),
+    ("recommend", lambda q, _: q.hosted is not None),
+    (
+        "other_quantization",
+        lambda q, rest: (
+            bool(q.quantizations)
+            and cues.has(
+                r"\bhow\b.{0,24}\b(?:get|pull|download|obtain|install)\b|\bversion\b", rest
+            )
+        ),
+    ),
+    (
+        "quantization_choice",
+        lambda q, _: bool(q.quantizations and q.roles) and q.machine is None,
+    ),
+    ("unknown", lambda q, _: bool(q.quantizations) and q.machine is None),
+    ("recommend", lambda q, rest: q.machine is not None or _asks_for_a_model(q, rest)),
+    ("unknown", lambda _, __: True),
+)
+_SEVERAL_MODELS: Final[Sequence[Rule]] = (("compare", lambda _, __: True),)
+_ONE_MODEL: Final[Sequence[Rule]] = (
+    ("modelfile", lambda _, rest: cues.has(r"\bmodel ?files?\b", rest)),
+    ("compare", _compares_levels),
+    ("need", _asks_for_memory),
+    ("quantization_choice", _asks_which_level),
+    ("other_quantization", _asks_for_a_tag),
+    ("speed", lambda _, rest: cues.has(_SPEED, rest)),
+    (
+        "kv_cache",
+        lambda q, rest: cues.has(r"\bkv\b|\bk/v\b", rest) and not (q.machine and q.kv_cache_type),
+    ),
+    (
+        "max_context",
+        lambda q, _: q.machine is not None and q.aspect == "context" and q.num_ctx is None,
+    ),
+    ("facts", _asks_for_facts),
+    (
+        "fit",
+        lambda q, rest: (
+            bool(q.machine or q.num_ctx)
+            or cues.has(_HERE, rest)
+            or cues.has(r"\bfits?\b|\bruns?\b|\bhandle\b|\benough\b|\bpossible\b", rest)
+            or (_asks_about_fitting(q, rest) and _here(q, rest))
+        ),
+    ),
+    ("need", _asks_about_fitting),
+    ("facts", lambda _, __: True),
+)

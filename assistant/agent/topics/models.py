@@ -1,0 +1,172 @@
+"""Questions about models: facts, comparisons, quantizations, licences, Modelfiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from assistant.agent import cues
+from assistant.agent.topics.context import Context, Part
+from assistant.recommend.records import Role
+
+if TYPE_CHECKING:
+    from assistant.models.card import ModelCard
+    from assistant.models.catalog import Catalog
+
+
+def answer_facts(context: Context) -> Part:
+    """Say what the catalog knows of a model or of a whole family."""
+    from assistant.agent.compose.facts import compose_facts
+
+    question = context.question
+    mention = question.models[0]
+    card, _ = context.tools.model_info(mention.name)
+    family = context.tools.catalog.family(card.family)
+    aspect = question.aspect or "overview"
+    cards = list(family) if mention.whole_family and family else [card]
+    relatives = _relatives(context.tools.catalog, card, exclude=cards)
+    if aspect in ("size", "overview") and context.quantization and len(cards) == 1:
+        card, tag = context.tools.catalog.find(mention.name, context.quantization)
+        cards = [replace(card, default_tag=tag.name, tags=(tag, *card.tags))]
+    text = compose_facts(cards, aspect, relatives=relatives, asked=question.text)
+    sections = (("choosing", "Licences"),) if aspect == "licence" else ()
+    return text, sections
+
+
+def _relatives(
+    catalog: Catalog, card: ModelCard, *, exclude: Sequence[ModelCard]
+) -> list[ModelCard]:
+    """Return models whose name starts with the same letters (gemma2 and gemma4 for gemma3)."""
+    stem = card.family.rstrip("0123456789.")
+    shown = {c.name for c in exclude}
+    return [
+        other
+        for other in catalog.cards
+        if other.name not in shown and other.family.rstrip("0123456789.") == stem
+    ]
+
+
+def answer_compare(context: Context) -> Part:
+    """Set models, or levels of one model, side by side."""
+    from assistant.agent.compose.compare import compose_compare, compose_quantization_sizes
+
+    question = context.question
+    names = list(dict.fromkeys(m.name for m in question.models))
+    if len(names) == 1:
+        levels = list(question.quantizations)
+        compared = context.tools.compare_models(
+            names * len(levels),
+            question.machine,
+            quantizations=levels,
+            num_ctx=question.num_ctx,
+            words=question.machine_words,
+        )
+        text = compose_quantization_sizes(compared, extra_assumptions=context.model_assumptions)
+        return text, (("quantization", "What it costs in quality"),)
+    machine = context.machine()
+    levels_by_name = {m.name: m.quantization for m in question.models}
+    compared = context.tools.compare_models(
+        names,
+        machine,
+        quantizations=[levels_by_name[name] for name in names],
+        num_ctx=question.num_ctx,
+        words=question.machine_words,
+    )
+    extra = context.model_assumptions
+    if context.detected:
+        extra = ["this computer is meant, since none was described", *extra]
+    text = compose_compare(compared, machine, extra_assumptions=extra)
+    return text, (("choosing", "Evidence first"),)
+
+
+def answer_quantization_choice(context: Context) -> Part:
+    """Say which level to take, of one model or in general."""
+    from assistant.agent.compose.quantization import compose_choice, compose_level_for_task
+
+    question = context.question
+    task = _task_of(question.roles)
+    sections = (
+        ("quantization", "Which one for which task"),
+        ("quantization", "What it costs in quality"),
+    )
+    if not question.models:
+        from assistant.knowledge.guides import load_guides
+
+        advice = load_guides()["quantization"].section("Which one for which task").text
+        return compose_level_for_task(question.quantizations, task, advice), sections
+    machine = context.machine()
+    choice = context.tools.choose_quantization(
+        question.models[0].name,
+        task,
+        machine,
+        num_ctx=question.num_ctx,
+        words=question.machine_words,
+    )
+    text = compose_choice(
+        choice, machine, extra_assumptions=context.model_assumptions, detected=context.detected
+    )
+    return text, sections
+
+
+def _task_of(roles: Sequence[Role]) -> str:
+    """Return the task of the quantization evidence that the roles come under."""
+    for role in roles:
+        if role in ("code", "tools", "extract"):
+            return "code"
+        if role == "reasoning":
+            return "maths"
+        if role == "writing":
+            return "writing"
+    return "chat"
+
+
+def answer_other_quantization(context: Context) -> Part:
+    """Say how to get a model at another level."""
+    from assistant.agent.compose.recommend import compose_other_quantization
+
+    question = context.question
+    name = question.models[0].name if question.models else "llama3.1:8b"
+    card, _ = context.tools.model_info(name)
+    text = compose_other_quantization(card, question.quantizations[0])
+    if not question.models:
+        text = f"{text}\n\nAssumed: {card.name} as the example."
+    return text, (("quantization", "Getting another quantization"),)
+
+
+def answer_licence_list(context: Context) -> Part:
+    """List the models under a licence."""
+    from assistant.agent.compose.recommend import compose_licence_list
+
+    text = context.question.text
+    wanted = [name for name, pattern in (
+        ("MIT", r"\bmit\b"), ("Apache-2.0", r"\bapache\b"), ("CC-BY-NC", r"\bcc[- ]by\b"),
+    ) if cues.has(pattern, text)]  # fmt: skip
+    asked_last = cues.has(r"\b(?:are|is|under|have)\s+(?:the )?mit\b", text)
+    if asked_last and "MIT" in wanted:
+        wanted = ["MIT"]
+    catalog = context.tools.catalog
+    listed = compose_licence_list(catalog.cards, wanted or ["Apache-2.0", "MIT"], catalog.as_of)
+    return listed, (("choosing", "Licences"),)
+
+
+def answer_modelfile(context: Context) -> Part:
+    """Write a Modelfile from the template of its role."""
+    from assistant.agent.compose.compare import compose_modelfile
+    from assistant.paths import bundled_folder
+
+    question = context.question
+    machine = context.machine()
+    estimate = context.tools.estimate_fit(
+        question.models[0].name,
+        machine,
+        quantization=context.quantization,
+        num_ctx=question.num_ctx,
+        words=question.machine_words,
+    )
+    role = next((r for r in question.roles if r in ("code", "embeddings")), "chat")
+    template = (bundled_folder("modelfiles") / f"{role}.Modelfile").read_text("utf-8")
+    text = compose_modelfile(
+        template, estimate, machine, asked=question.num_ctx is not None, name=f"my-{role}"
+    )
+    return text, (("memory", "Context length that Ollama chooses"),)

@@ -1,0 +1,93 @@
+"""`assistant ask`: a question in plain words, answered from the tools."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from assistant.cli.options import examples, machine_option, output_options
+from assistant.cli.output import Output
+
+if TYPE_CHECKING:
+    from assistant.agent.records import Answer
+
+MAX_QUESTION_CHARACTERS: Final = 4000
+
+
+@click.command(
+    "ask",
+    epilog=examples(
+        'assistant ask "what runs on my 8GB card?"',
+        'assistant ask "does qwen2.5:14b fit on a 3060 12GB at 16k?"',
+        'assistant ask --continue "and with 32k?"',
+        'echo "which model for code on an M2 Max 32GB" | assistant ask -',
+    ),
+)
+@click.argument("question", nargs=-1, required=True)
+@click.option("--continue", "follow_up", is_flag=True, help="Go on from the last questions.")
+@click.option("--no-llm", is_flag=True, help="Compose the answer without a language model.")
+@machine_option
+@output_options
+def ask(
+    out: Output, question: tuple[str, ...], follow_up: bool, no_llm: bool, machine_spec: str | None
+) -> None:
+    """Answer a question about models and machines.
+
+    QUESTION is read from standard input when it is `-`. Every figure comes from the catalog,
+    the device table or the estimators; nothing is sent anywhere. Answers are composed without a
+    language model, so --no-llm changes nothing yet.
+    """
+    from assistant.agent.answer import answer_question
+    from assistant.agent.history import read_history, write_history
+    from assistant.agent.records import answer_to_dict
+    from assistant.cli.environment import environment_run_options
+
+    del no_llm
+    text = _read_question(question)
+    start = time.perf_counter()
+    machine = None
+    if machine_spec is not None:
+        from assistant.machine.parse import load_machine
+
+        machine = load_machine(machine_spec)
+    history = read_history() if follow_up else []
+    with out.progress("looking that up"):
+        answer = answer_question(
+            text, history=history, machine=machine, run_options=environment_run_options()
+        )
+    elapsed = time.perf_counter() - start
+    problem = write_history([*history, text])
+    if problem:
+        out.note(problem)
+    out.result(
+        lambda: answer_to_dict(answer, elapsed_s=elapsed),
+        lambda: _with_sources(answer),
+        markdown=True,
+    )
+
+
+def _read_question(words: tuple[str, ...]) -> str:
+    text = " ".join(words)
+    if words == ("-",):
+        if sys.stdin.isatty():
+            click.echo("Type the question, then Ctrl-D.", err=True)
+        text = sys.stdin.read(MAX_QUESTION_CHARACTERS + 1)
+    if len(text) > MAX_QUESTION_CHARACTERS:
+        raise click.UsageError(
+            f"the question is longer than {MAX_QUESTION_CHARACTERS} characters; ask a shorter one."
+        )
+    return text
+
+
+def _with_sources(answer: Answer) -> str:
+    """Return the answer's Markdown with its citations numbered below."""
+    if not answer.citations:
+        return answer.text
+    sources = "  \n".join(
+        f"[{number}] {citation.guide}: {citation.section}"
+        for number, citation in enumerate(answer.citations, start=1)
+    )
+    return f"{answer.text}\n\n{sources}"

@@ -1,0 +1,159 @@
+"""Score `assistant ask` on a file of questions: pass rate by category, failures, tool calls.
+
+    python benchmarks/answers.py QUESTIONS.json [--category fit ...] [--failures] [--all]
+
+The file is a list of objects with `id`, `category`, `question`, `history`, `must`, `must_not`
+and `tools`. Every regex of `must` has to match the answer, none of `must_not` may; matching is
+`re.search(pattern, text, _FLAGS)` on the answer without Markdown decoration at its start.
+Tool-call accuracy: the share of expected calls for which a call of that name was made whose key
+arguments agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assistant.agent.answer import answer_question
+from assistant.agent.records import Answer, ToolCall
+from assistant.units import GIB
+
+_DECORATION = re.compile(r"^(?:[\s#>*_`-]|\[\d+\])+")
+_FLAGS = re.IGNORECASE | re.DOTALL
+_VRAM_TOLERANCE = 0.07
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How one question went. `tools` is the share of expected tool calls that were made."""
+
+    id: str
+    category: str
+    question: str
+    answer: str
+    missing: tuple[str, ...]
+    forbidden: tuple[str, ...]
+    tools: float | None
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """True when every required pattern matched and no forbidden one did."""
+        return not self.missing and not self.forbidden
+
+
+def score_question(entry: Mapping[str, Any]) -> Score:
+    """Answer one question and return how it went."""
+    history = [turn["content"] for turn in entry.get("history", ()) if turn["role"] == "user"]
+    start = time.perf_counter()
+    answer = answer_question(entry["question"], history=history)
+    seconds = time.perf_counter() - start
+    text = _DECORATION.sub("", answer.text)
+    return Score(
+        id=entry["id"],
+        category=entry["category"],
+        question=entry["question"],
+        answer=answer.text,
+        missing=tuple(p for p in entry["must"] if not re.search(p, text, _FLAGS)),
+        forbidden=tuple(p for p in entry["must_not"] if re.search(p, text, _FLAGS)),
+        tools=_tool_accuracy(entry.get("tools", ()), answer),
+        seconds=seconds,
+    )
+
+
+def _tool_accuracy(expected: Sequence[Mapping[str, Any]], answer: Answer) -> float | None:
+    if not expected:
+        return None
+    made = [
+        any(call.name == want["tool"] and _agrees(want["args"], call) for call in answer.tool_calls)
+        for want in expected
+    ]
+    return sum(made) / len(made)
+
+
+def _agrees(want: Mapping[str, Any], call: ToolCall) -> bool:
+    """Return True when the call's arguments agree with those that the file names."""
+    have = call.arguments
+    same: dict[str, Callable[[Any], bool]] = {
+        "quant": lambda v: str(have.get("quantization", "")).lower() == v.lower(),
+        "context": lambda v: have.get("num_ctx") == v,
+        "use_case": lambda v: have.get("role") == v,
+        "languages": lambda v: set(v) <= set(have.get("languages") or ()),
+        "commercial": lambda v: bool(have.get("commercial")) == v,
+        "prefer": lambda v: have.get("prefer") == v,
+        "model": lambda v: str(have.get("model", "")).split(":")[0] == v.split(":")[0],
+        "models": lambda v: set(v) <= set(have.get("models") or ()),
+        "vram_gb": lambda v: _same_memory(call, "vram", v),
+        "ram_gb": lambda v: _same_memory(call, "ram", v),
+        "query": lambda _: True,
+    }
+    return all(same[key](value) for key, value in want.items())
+
+
+def _same_memory(call: ToolCall, kind: str, gigabytes: float) -> bool:
+    machine = call.result.get("machine") or {}
+    if kind == "ram":
+        total = (machine.get("ram") or {}).get("total_bytes") or 0
+    else:
+        total = sum(a.get("memory_total_bytes") or 0 for a in machine.get("accelerators") or ())
+    return bool(abs(total - gigabytes * GIB) <= _VRAM_TOLERANCE * gigabytes * GIB)
+
+
+def print_report(scores: Sequence[Score], *, show_failures: bool, show_all: bool) -> None:
+    """Print the table by category, then the failures (or every answer)."""
+    by_category: dict[str, list[Score]] = defaultdict(list)
+    for score in scores:
+        by_category[score.category].append(score)
+    print(f"{'category':<16}{'passed':>8}{'of':>5}{'tools':>8}")
+    for category, rows in sorted(by_category.items()):
+        tools = [row.tools for row in rows if row.tools is not None]
+        share = f"{statistics.mean(tools):.0%}" if tools else "-"
+        print(f"{category:<16}{sum(r.passed for r in rows):>8}{len(rows):>5}{share:>8}")
+    passed = sum(score.passed for score in scores)
+    print(f"{'all':<16}{passed:>8}{len(scores):>5}   {passed / len(scores):.1%}")
+    times = sorted(score.seconds for score in scores)
+    print(f"seconds an answer: median {statistics.median(times):.3f}, longest {times[-1]:.3f}")
+    for score in scores:
+        if show_all or (show_failures and not score.passed):
+            state = "pass" if score.passed else "FAIL"
+            print(f"\n--- {score.id} {score.category} {state}: {score.question}\n{score.answer}")
+            for pattern in score.missing:
+                print(f"    missing: {pattern}")
+            for pattern in score.forbidden:
+                print(f"    forbidden: {pattern}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the scorer; the exit code is 0 when every question passed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("questions", type=Path)
+    parser.add_argument("--category", action="append", help="only these categories")
+    parser.add_argument("--id", action="append", help="only these questions")
+    parser.add_argument("--failures", action="store_true", help="print the failed answers")
+    parser.add_argument("--all", action="store_true", help="print every answer")
+    options = parser.parse_args(arguments)
+    entries = json.loads(options.questions.read_text("utf-8"))
+    chosen = [
+        entry
+        for entry in entries
+        if (not options.category or entry["category"] in options.category)
+        and (not options.id or entry["id"] in options.id)
+    ]
+    if not chosen:
+        parser.error("no question of that file was chosen")
+    scores = [score_question(entry) for entry in chosen]
+    print_report(scores, show_failures=options.failures, show_all=options.all)
+    return 0 if all(score.passed for score in scores) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""What a question is taken to be about, read with the real catalog and device table."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assistant.agent.answer import _read_machine, _read_models
+from assistant.agent.question import parse_question
+from assistant.agent.records import Question
+from assistant.models.catalog import load_catalog
+
+
+def read(text: str, *history: str) -> Question:
+    catalog = load_catalog()
+    return parse_question(
+        text,
+        read_models=lambda words: _read_models(catalog, words),
+        read_machine=_read_machine,
+        history=history,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "topic"),
+    [
+        ("what runs on my 8GB card?", "recommend"),
+        ("raspberry pi 5 8gb", "recommend"),
+        ("best coding model for rtx 4090", "recommend"),
+        ("embedding model that handles german docs", "recommend"),
+        ("gpt-4 on my laptop?", "recommend"),
+        ("4gb vram laptop, chat model", "recommend"),
+        ("can my 12gb 3060 do llama3.1 8b at q8?", "fit"),
+        ("will llama 3.3 70b run on 2x 3090?", "fit"),
+        ("gemma3 27b at 128k on 24gb, q8 kv cache", "fit"),
+        ("deepseek r1 671b on my pc?", "fit"),
+        ("ollama pull qwen3.5:9b on 8gb - will it spill to cpu?", "fit"),
+        ("how much vram does qwen2.5 32b need", "need"),
+        ("how much ram do i need for mixtral", "need"),
+        ("tinyllama needs 638MB of vram?", "need"),
+        ("why is my 7b using more memory than the download size", "need"),
+        ("llama3.1 8b kv at 32k?", "kv_cache"),
+        ("max context for mistral nemo on 16gb", "max_context"),
+        ("how fast is llama3.1 8b on an m1", "speed"),
+        ("phi-4 context length?", "facts"),
+        ("is qwen2.5 72b free for commercial use", "facts"),
+        ("can codestral be used at work", "facts"),
+        ("code llama 34b fill in the middle?", "facts"),
+        ("how big is llama3.3 70b q4", "facts"),
+        ("llama3.1 8b vs qwen2.5 7b on 12gb", "compare"),
+        ("Q5_K_M vs Q4_K_M size on 8b", "compare"),
+        ("which quant of llama 3.1 8b for coding on 8gb", "quantization_choice"),
+        ("q4 or q8 for maths on 12gb with qwen2.5 14b", "quantization_choice"),
+        ("story writing, is Q3 ok?", "quantization_choice"),
+        ("how do i get a q6 version in ollama", "other_quantization"),
+        ("3080 ti vram", "device"),
+        ("memory bandwidth of rtx 4090", "device"),
+        ("is a 3060 12gb better than a 4060 8gb for llms", "compare_machines"),
+        ("what gpu do i have", "my_machine"),
+        ("mit or apache, which models are MIT", "licence_list"),
+        ("modelfile for chat on llama3.1 8b with 8k", "modelfile"),
+        ("what is the capital of france", "unknown"),
+        ("translate this to swedish: good morning", "unknown"),
+        ("write me a poem", "unknown"),
+        ("rollback plan if new model sucks", "unknown"),
+        ("does ollama create download the whole model again", "unknown"),
+    ],
+)
+def test_topic(text: str, topic: str) -> None:
+    assert read(text).topic == topic
+
+
+def test_question_carries_what_was_said() -> None:
+    question = read("qwen2.5 7b q4_k_m, 32k ctx, 8gb vram?")
+    assert [m.name for m in question.models] == ["qwen2.5:7b"]
+    assert question.quantizations == ("Q4_K_M",)
+    assert question.num_ctx == 32768
+    assert question.machine is not None
+    assert question.machine.accelerators[0].memory_total_bytes == 8 * 2**30
+
+
+def test_cache_type_is_not_taken_for_the_quantization_of_the_weights() -> None:
+    question = read("gemma3 27b at 128k on 24gb, q8 kv cache")
+    assert question.kv_cache_type == "q8_0"
+    assert question.quantizations == ()
+
+
+def test_follow_up_takes_machine_and_model_from_the_turn_before() -> None:
+    question = read("what about at 128k?", "qwen2.5 7b q4_k_m, 32k ctx, 8gb vram?")
+    assert question.topic == "fit"
+    assert [m.name for m in question.models] == ["qwen2.5:7b"]
+    assert question.num_ctx == 131072
+    assert question.machine is not None
+
+
+def test_follow_up_can_change_the_machine_of_a_recommendation() -> None:
+    question = read("and on a 4090?", "best coding model for a 3060")
+    assert question.topic == "recommend"
+    assert question.roles == ("code",)
+    assert question.machine is not None
+    assert question.machine.accelerators[0].name == "RTX 4090"
+
+
+def test_follow_up_goes_back_over_two_turns() -> None:
+    question = read("and with a q8_0 cache?", "llama3.1 8b on 8gb", "what about 32k?")
+    assert question.num_ctx == 32768
+    assert question.kv_cache_type == "q8_0"
+    assert question.topic == "fit"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=120))
+def test_any_text_has_a_topic(text: str) -> None:
+    assert read(text).topic
