@@ -198,7 +198,8 @@ def write_error(error: AssistantError) -> None:
     label = "Error:"
     if wants_color(sys.stderr):
         label = click.style(label, fg="red", bold=True)
-    _write(sys.stderr, f"{label} {error.message}\n")
+    message = error.message if error.message.endswith((".", "?", "!")) else f"{error.message}."
+    _write(sys.stderr, f"{label} {message}\n")
     if error.hint:
         _write(sys.stderr, f"{error.hint}\n")
 

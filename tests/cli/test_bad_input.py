@@ -1,0 +1,98 @@
+"""Bad input to every command: one sentence, the right exit code, JSON too, nothing lost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.running import CommandResult
+
+RunCli = Callable[..., CommandResult]
+MACHINE = ("--machine", "RTX 3060 12GB, 32GB RAM")
+
+CASES: dict[str, tuple[int, list[str], str]] = {
+    "unknown model": (2, ["fit", "lama3.1:8b", *MACHINE, "--offline"], "llama3.1:8b"),
+    "no such file": (1, ["fit", "./nothing-here.gguf", *MACHINE], "nothing-here.gguf"),
+    "folder": (1, ["fit", "./folder.gguf", *MACHINE], "folder.gguf"),
+    "not a GGUF": (1, ["fit", "./text.gguf", *MACHINE], "text.gguf"),
+    "empty file": (1, ["fit", "./empty.gguf", *MACHINE], "empty.gguf"),
+    "truncated": (1, ["fit", "./cut.gguf", *MACHINE], ""),
+    "unknown quantization": (2, ["fit", "llama3.1:8b", "--quant", "q99", *MACHINE], "q99"),
+    "context of nothing": (2, ["fit", "llama3.1:8b", "--num-ctx", "0", *MACHINE], "'0'"),
+    "context of words": (2, ["fit", "llama3.1:8b", "--num-ctx", "much"], "'much'"),
+    "negative context": (2, ["fit", "llama3.1:8b", "--num-ctx=-5"], "'-5'"),
+    "cache type": (2, ["fit", "llama3.1:8b", "--kv-cache-type", "q9"], "q9"),
+    "machine of nonsense": (2, ["fit", "llama3.1:8b", "--machine", "7 bananas"], "bananas"),
+    "machine for recommend": (2, ["recommend", "--machine", "7 bananas"], "bananas"),
+    "machine for ask": (2, ["ask", "what fits?", "--machine", "7 bananas"], "bananas"),
+    "machine for hardware": (2, ["hardware", "--machine", "7 bananas"], "bananas"),
+    "machine file damaged": (2, ["hardware", "--machine", "./damaged.json"], "damaged.json"),
+    "unknown role": (2, ["recommend", "--role", "gardening", *MACHINE], "gardening"),
+    "no model": (2, ["fit"], "MODEL"),
+    "no question": (2, ["ask"], "QUESTION"),
+    "too large": (4, ["fit", "llama3.1:405b", "--machine", "CPU only, 4GB RAM"], "405b"),
+    "offline": (2, ["fit", "hf.co/nobody/nothing:Q4_K_M", "--offline", *MACHINE], "nobody/nothing"),
+}
+
+
+@pytest.fixture(autouse=True)
+def some_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder.gguf").mkdir()
+    Path("text.gguf").write_text("this is no model\n" * 100)
+    Path("empty.gguf").write_bytes(b"")
+    Path("cut.gguf").write_bytes(b"GGUF\x03\x00\x00\x00" + b"\x05" + b"\x00" * 20)
+    Path("damaged.json").write_text('{"data": ')
+
+
+@pytest.mark.parametrize(("code", "arguments", "names"), CASES.values(), ids=CASES)
+def test_bad_input_is_one_sentence(
+    run_cli: RunCli, code: int, arguments: list[str], names: str
+) -> None:
+    result = run_cli(*arguments)
+    assert result.exit_code == code, result.stderr
+    first, *rest = result.stderr.splitlines()
+    assert first.startswith("Error: ")
+    assert names in first + "".join(rest)
+    assert "Traceback" not in result.stderr
+    assert "unexpected" not in result.stderr
+    assert len(rest) <= 2
+
+
+@pytest.mark.parametrize(("code", "arguments", "names"), CASES.values(), ids=CASES)
+def test_bad_input_in_json(run_cli: RunCli, code: int, arguments: list[str], names: str) -> None:
+    result = run_cli(*arguments, "--json")
+    assert result.exit_code == code
+    envelope = result.json
+    assert (envelope["schema"], envelope["command"]) == (1, arguments[0])
+    assert envelope["status"] == "error"
+    (error,) = envelope["errors"]
+    assert error["code"]
+    assert names in error["message"] + (error["hint"] or "")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission(run_cli: RunCli) -> None:
+    Path("text.gguf").chmod(0)
+    result = run_cli("fit", "./text.gguf", *MACHINE)
+    assert result.exit_code == 1
+    assert "ermission" in result.stderr
+
+
+def test_a_context_above_the_trained_one_is_said(run_cli: RunCli) -> None:
+    result = run_cli("fit", "gemma2:9b", "--num-ctx", "32k", "--machine", "24GB VRAM", "--json")
+    assert result.exit_code == 0
+    (estimate,) = result.json["data"]["estimates"]
+    assert estimate["limits"]["trained_num_ctx"] == 8192
+    assert any("8,192" in note or "8192" in note or "8k" in note for note in estimate["notes"])
+
+
+def test_one_good_model_and_one_bad_one_is_partly_done(run_cli: RunCli) -> None:
+    result = run_cli("fit", "llama3.1:8b", "nosuchmodel:1b", *MACHINE, "--offline", "--json")
+    assert result.exit_code == 5
+    assert result.json["status"] == "partial"
+    assert [e["model"] for e in result.json["data"]["estimates"]] == ["llama3.1:8b"]
+    assert len(result.json["errors"]) == 1
