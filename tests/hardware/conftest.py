@@ -130,6 +130,9 @@ class RecordedWindows:
         cores: int | None = self.record.get("physical_cores")
         return cores
 
+    def smbios_table(self) -> bytes:
+        return bytes.fromhex(self.record.get("smbios", ""))
+
     def has_feature(self, number: int) -> bool:
         return number in self.record.get("features", [])
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import write_tree
+from conftest import RecordedWindows, write_tree
 
 from assistant.machine.detect.amd import gfx_name
 from assistant.machine.detect.apple import detect_mac, metal_working_set_bytes
@@ -20,6 +20,8 @@ from assistant.machine.detect.memory_speed import detect_memory_modules
 from assistant.machine.detect.ollama_support import gfx_override, why_not_cuda
 from assistant.machine.detect.pci import largest_bar_bytes, list_pci_gpus
 from assistant.machine.detect.server_environment import server_environment, switch
+from assistant.machine.detect.smbios import memory_devices
+from assistant.machine.detect.windows import detect_windows_memory
 from assistant.machine.detect.wsl import wsl_gaps
 from assistant.units import GIB, MIB
 
@@ -423,3 +425,77 @@ def test_a_system_without_probes_of_its_own_gives_processor_and_memory(tmp_path:
     assert machine.ram.total_bytes
     assert machine.cpu.logical_cores
     assert "GPUs" in {gap.what for gap in machine.unavailable}
+
+
+def memory_device_structure(values: dict[int, tuple[int, int]], strings: list[str]) -> bytes:
+    """Return a type 17 structure with little-endian numbers {offset: (size, value)}."""
+    body = bytearray(0x5C)
+    body[0], body[1] = 17, len(body)
+    for offset, (size, value) in values.items():
+        body[offset : offset + size] = value.to_bytes(size, "little")
+    return bytes(body) + b"\0".join(text.encode() for text in strings) + b"\0\0"
+
+
+def posted_module(bank: str) -> bytes:
+    """Return the module of a posted dmidecode listing.
+
+    github.com/zeule/asus-ec-sensors/issues/71: 16 GB DDR5, 64 bits, rated 4800 MT/s,
+    configured to 6000 MT/s, "DIMM 1" in "P0 CHANNEL A".
+    """
+    values = {
+        0x0A: (2, 64),
+        0x0C: (2, 16 * 1024),
+        0x10: (1, 1),
+        0x11: (1, 2),
+        0x12: (1, 0x22),
+        0x15: (2, 4800),
+        0x20: (2, 6000),
+    }
+    return memory_device_structure(values, ["DIMM 1", bank])
+
+
+def empty_slot(bank: str) -> bytes:
+    """Return a slot with no module in it."""
+    return memory_device_structure({0x10: (1, 1), 0x11: (1, 2)}, ["DIMM 0", bank])
+
+
+BIOS_STRUCTURE = bytes([0, 5, 0, 0, 1]) + b"American Megatrends\0\0"
+
+
+def test_memory_modules_from_smbios_itself(tmp_path: Path) -> None:
+    table = (
+        BIOS_STRUCTURE
+        + empty_slot("P0 CHANNEL A")
+        + posted_module("P0 CHANNEL A")
+        + empty_slot("P0 CHANNEL B")
+        + posted_module("P0 CHANNEL B")
+        + bytes([127, 4, 0, 0, 0, 0])
+    )
+    path = tmp_path / "sys/firmware/dmi/tables/DMI"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(table)
+    modules = detect_memory_modules(tmp_path)
+    assert modules is not None
+    assert (modules.type, modules.channels) == ("DDR5", 2)
+    assert modules.bandwidth_gb_per_s == 96.0
+
+
+def test_windows_gives_the_bandwidth_of_its_modules() -> None:
+    table = posted_module("P0 CHANNEL A") + posted_module("P0 CHANNEL B")
+    windows = RecordedWindows({"memory": [32 * GIB, 20 * GIB], "smbios": table.hex()})
+    ram = detect_windows_memory(windows).value
+    assert ram.bandwidth_gb_per_s == 96.0
+    assert ram.bandwidth_source == "table"
+
+
+def test_a_damaged_table_gives_what_stands_before_the_damage() -> None:
+    table = BIOS_STRUCTURE + posted_module("P0 CHANNEL A")
+    assert len(memory_devices(table)) == 1
+    assert memory_devices(table[:-1]) == []
+    assert memory_devices(table + bytes([17, 2])) == memory_devices(table)
+
+
+def test_large_modules_use_the_extended_size() -> None:
+    values = {0x0C: (2, 0x7FFF), 0x1C: (4, 64 * 1024), 0x20: (2, 3200)}
+    device = memory_devices(memory_device_structure(values, ["A"]))[0]
+    assert device["SIZE"] == str(64 * GIB)

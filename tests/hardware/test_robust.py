@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assistant.machine.detect import detect_machine
+from assistant.machine.detect.smbios import memory_devices
 from assistant.machine.records import Machine
 
 RECORDS = sorted(path.stem for path in MACHINES.glob("*.json"))
@@ -201,6 +202,13 @@ def test_no_registry_raises(rows: list[dict[str, Any]], memory: Any) -> None:
     record = {"system": "Windows", "windows": {"registry": registry, "memory": memory}}
     with tempfile.TemporaryDirectory() as folder:
         check(detect_record(Path(folder), record, nvml=lambda: WildNvml({})))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300) | st.lists(st.binary(max_size=60)).map(b"\x11\x28\0\0".join))
+def test_no_smbios_table_raises(table: bytes) -> None:
+    for device in memory_devices(table):
+        assert int(device["SIZE"]) >= 0
 
 
 def test_a_world_in_which_every_question_fails(tmp_path: Path) -> None:

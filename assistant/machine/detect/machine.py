@@ -222,14 +222,16 @@ def _other(system: str, architecture: str | None, notes: Notes) -> Machine:
 def _with_bandwidth(root: Path, ram: Ram, cpu: Cpu, accelerators: Sequence[Accelerator]) -> Ram:
     """Return the memory with its bandwidth, where the modules or the table give it.
 
-    Shared memory is as fast for the processor's share of the chip as the table says for its
-    GPU; a processor in the table stands for the memory it is usually sold with.
+    The bandwidth of a GPU that shares the memory is the memory's; a processor in the table
+    stands for the memory it is usually sold with.
     """
+    if ram.bandwidth_gb_per_s is not None:
+        return ram
     modules = detect_memory_modules(root)
     bandwidth = modules.bandwidth_gb_per_s if modules else None
     if bandwidth is None:
-        unified = [gpu for gpu in accelerators if gpu.kind == "unified"]
-        bandwidth = unified[0].bandwidth_gb_per_s if unified else None
+        shared = [gpu.bandwidth_gb_per_s for gpu in accelerators if gpu.kind != "discrete"]
+        bandwidth = next((figure for figure in shared if figure), None)
     if bandwidth is None:
         for name in (board_model(root), cpu.name):
             device = find_device(name, ram.total_bytes) if name else None

@@ -12,11 +12,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from assistant.machine.detect.files import pairs, parse_count, read_text
+from assistant.machine.detect.files import pairs, parse_count, read_bytes, read_text
+from assistant.machine.detect.smbios import memory_devices
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+_LARGEST_TABLE: Final = 1 << 20
 _FIELD: Final = r"E:MEMORY_DEVICE_(\d{1,4})_([A-Z_]+)"
 _CHANNEL: Final = r"(?:controller\s*\d+\D+)?(?:p\d+\s*)?ch(?:annel)?[\s_-]*([a-z0-9])(?:\b|[-_\d])"
 
@@ -39,20 +42,26 @@ class MemoryModules:
 
 
 def detect_memory_modules(root: Path) -> MemoryModules | None:
-    """Return the memory modules named in the udev database, or None.
+    """Return the memory modules of the udev database, else of SMBIOS itself, or None."""
+    devices: dict[str, dict[str, str]] = {}
+    for key, value in pairs(read_text(root / "run/udev/data/+dmi:id") or "", "="):
+        match = re.fullmatch(_FIELD, key)
+        if match:
+            devices.setdefault(match[1], {})[match[2]] = value
+    found = memory_modules(devices.values())
+    if found is None:
+        table = read_bytes(root / "sys/firmware/dmi/tables/DMI", limit=_LARGEST_TABLE)
+        found = memory_modules(memory_devices(table)) if table else None
+    return found
+
+
+def memory_modules(devices: Iterable[Mapping[str, str]]) -> MemoryModules | None:
+    """Return what SMBIOS memory devices amount to; None when no speed is known.
 
     Channels are counted from the locators ("P0 CHANNEL A", "ChannelB-DIMM0"); where the
     firmware names no channel, one or two modules count as one channel each.
     """
-    text = read_text(root / "run/udev/data/+dmi:id")
-    if text is None:
-        return None
-    devices: dict[str, dict[str, str]] = {}
-    for key, value in pairs(text, "="):
-        match = re.fullmatch(_FIELD, key)
-        if match:
-            devices.setdefault(match[1], {})[match[2]] = value
-    modules = [device for device in devices.values() if _is_present(device)]
+    modules = [device for device in devices if _is_present(device)]
     speeds = [_speed(device) for device in modules]
     known = [speed for speed in speeds if speed]
     if not known:
@@ -63,16 +72,16 @@ def detect_memory_modules(root: Path) -> MemoryModules | None:
     return MemoryModules(kind, min(known), channels, min(width, 128))
 
 
-def _is_present(device: dict[str, str]) -> bool:
+def _is_present(device: Mapping[str, str]) -> bool:
     return device.get("PRESENT") != "0" and bool(parse_count(device.get("SIZE")))
 
 
-def _speed(device: dict[str, str]) -> int | None:
+def _speed(device: Mapping[str, str]) -> int | None:
     speed = parse_count(device.get("CONFIGURED_SPEED_MTS")) or parse_count(device.get("SPEED_MTS"))
     return speed if speed and 100 <= speed <= 20_000 else None
 
 
-def _channels(modules: list[dict[str, str]]) -> int | None:
+def _channels(modules: Sequence[Mapping[str, str]]) -> int | None:
     names = set()
     for device in modules:
         places = (device.get("BANK_LOCATOR", ""), device.get("LOCATOR", ""))

@@ -9,6 +9,7 @@ driver's own clocks: bus width x 2 x memory clock, and cores x 2 x SM clock.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
@@ -33,7 +34,10 @@ _SIGNS: Final = (
     "usr/lib/wsl/lib/libnvidia-ml.so.1",
     "Windows/System32/nvml.dll",
 )
-_UNIFIED_NAMES: Final = ("gb10", "(nvgpu)", "tegra", "thor", "orin", "xavier")
+_UNIFIED_NAME: Final = r"\b(?:gb10|tegra|thor|orin|xavier)\b|\(nvgpu\)"
+# Compute capabilities that only integrated GPUs have: Jetson Nano, TX2, Xavier, Orin, Thor
+# and GB10 (developer.nvidia.com/cuda-gpus).
+_UNIFIED_CAPABILITIES: Final = ("5.3", "6.2", "7.2", "8.7", "11.0", "12.1")
 _MAX_GPUS: Final = 64
 
 
@@ -174,7 +178,11 @@ def _ask_one(
         name = label
     capability = _capability(driver, handle) or (tegra.compute_capability if tegra else None)
     total, free = _memory(driver, handle)
-    unified = tegra is not None or any(mark in name.lower() for mark in _UNIFIED_NAMES)
+    unified = (
+        tegra is not None
+        or capability in _UNIFIED_CAPABILITIES
+        or re.search(_UNIFIED_NAME, name, re.IGNORECASE) is not None
+    )
     if unified:
         # A whole-system figure may come from NVML on some drivers; the system's own wins.
         total, free = ram.total_bytes, ram.available_bytes

@@ -17,12 +17,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from assistant.machine.detect.cpu import device_class_of
+from assistant.machine.detect.memory_speed import memory_modules
 from assistant.machine.detect.notes import Notes, Reading
 from assistant.machine.detect.ollama_support import (
     runs_on_rocm,
     why_not_integrated,
     why_not_vulkan,
 )
+from assistant.machine.detect.smbios import memory_devices
 from assistant.machine.devices import find_device
 from assistant.machine.records import Accelerator, Backend, Cpu, Kind, Ram, Unavailable, Vendor
 from assistant.units import gib
@@ -48,6 +50,9 @@ _FEATURES: Final = {
 }
 # The 32-bit value stops here (0xFFF00000) for every card of 4 GiB and more.
 _LARGEST_32_BIT: Final = 0xFFF0_0000
+_LARGEST_TABLE: Final = 1 << 20
+# RawSMBIOSData: five bytes of versions and a 32-bit length come before the structures.
+_RAW_SMBIOS_HEADER: Final = 8
 _SMALL_CARVE_OUT: Final = 2 << 30
 
 
@@ -68,6 +73,9 @@ class WindowsSystem(Protocol):
 
     def has_feature(self, number: int) -> bool:
         """Return what IsProcessorFeaturePresent says."""
+
+    def smbios_table(self) -> bytes:
+        """Return the raw SMBIOS structures; b"" when there are none."""
 
 
 class ThisWindows:
@@ -130,6 +138,19 @@ class ThisWindows:
         kernel = _kernel32()
         return kernel is not None and bool(kernel.IsProcessorFeaturePresent(number))
 
+    def smbios_table(self) -> bytes:
+        """Return the structures of GetSystemFirmwareTable("RSMB"), less its own header."""
+        kernel = _kernel32()
+        if kernel is None:
+            return b""
+        provider = int.from_bytes(b"RSMB", "big")
+        size = kernel.GetSystemFirmwareTable(provider, 0, None, 0)
+        if not 0 < size < _LARGEST_TABLE:
+            return b""
+        buffer = ctypes.create_string_buffer(size)
+        kernel.GetSystemFirmwareTable(provider, 0, buffer, size)
+        return buffer.raw[_RAW_SMBIOS_HEADER:]
+
 
 def detect_windows_cpu(system: WindowsSystem, architecture: str | None) -> Reading[Cpu]:
     """Return the processor."""
@@ -154,7 +175,16 @@ def detect_windows_memory(system: WindowsSystem) -> Reading[Ram]:
     memory = system.memory()
     if memory is None or memory[0] <= 0:
         return Reading(Ram(), (Unavailable("memory size", "Windows does not answer"),))
-    return Reading(Ram(total_bytes=memory[0], available_bytes=memory[1]))
+    modules = memory_modules(memory_devices(system.smbios_table()))
+    bandwidth = modules.bandwidth_gb_per_s if modules else None
+    return Reading(
+        Ram(
+            total_bytes=memory[0],
+            available_bytes=memory[1],
+            bandwidth_gb_per_s=bandwidth,
+            bandwidth_source="table" if bandwidth else None,
+        )
+    )
 
 
 def detect_windows_gpus(
