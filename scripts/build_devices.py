@@ -107,6 +107,8 @@ def aliases_of(name: str, kind: str) -> Iterator[str]:
         return
     base = re.sub(r"\s+\d+GB$", "", name.partition("(")[0].strip())
     words = [t.text for t in tokenize(base) if t.text not in BRAND_WORDS - {"radeon"}]
+    if len(words) == 1 and words[0] in SERIES_WORDS:
+        return
     for variant in laptop_variants(words):
         rest = variant
         yield " ".join(rest)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from assistant.errors import MachineSpecError
-from assistant.machine.devices import load_devices, variants
+from assistant.machine.devices import laptop_versions, variants
 from assistant.units import GIB
 
 if TYPE_CHECKING:
@@ -96,10 +96,9 @@ def _check_amount(amount: Amount) -> None:
 
 
 def _prefer_laptop(card: Card, draft: Draft) -> None:
-    name = re.sub(r" \d+GB$", "", card.devices[0].name)
-    found = [device for device in load_devices() if device.name == f"{name} Laptop"]
-    if found and card.devices[0].kind == "discrete":
-        card.devices = tuple(found)
+    found = laptop_versions(card.devices[:1])
+    if found and found != card.devices:
+        card.devices = found
         draft.notes.append(f"{found[0].name}: the laptop version of the card")
 
 

@@ -17,7 +17,7 @@ BRAND_WORDS: Final = frozenset(
     "nvidia geforce amd ati intel corporation corp inc apple radeon graphics gpu the card".split()
 )
 #: Words that make another device of the name before them: an unknown `RTX 3050 Super` is no 3050.
-_OTHER_DEVICE: Final = frozenset("ti super xt xtx gre ultra".split())
+_OTHER_DEVICE: Final = frozenset("ti super xt xtx gre ultra m".split())
 
 _SPLIT_PREFIX: Final = "rtx|gtx|rx|arc|titan|quadro|tesla|radeon|geforce|instinct|ryzen|vega"
 _SUFFIXES: Final = "tis|ti|super|xtx|xt|gre|d|m|laptop|mobile"

@@ -92,7 +92,17 @@ def find_device(
     if memory_bytes is None:
         candidates = [d for d in candidates if d in hit_devices(hits[0])] or candidates
         memory_bytes = _size_in(name)
+    if re.search(r"\b(?:laptop|mobile|max-?q)\b", name.lower()):
+        candidates = list(laptop_versions(candidates)) or candidates
     return choose_version(candidates, memory_bytes)
+
+
+def laptop_versions(devices: Sequence[Device]) -> tuple[Device, ...]:
+    """Return the laptop cards of the same names; empty when there are none of their own."""
+    wanted = {
+        re.sub(r"( \d+GB)?( Laptop)?$", " Laptop", device.name, count=1) for device in devices
+    }
+    return tuple(device for device in load_devices() if device.name in wanted)
 
 
 def find_device_hits(text: str) -> list[AliasHit]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import re
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from assistant.errors import MachineSpecError
 from assistant.machine.amounts import Amount
@@ -24,6 +25,8 @@ from assistant.units import GIB
 if TYPE_CHECKING:
     from assistant.machine.assignment import Draft
     from assistant.machine.devices import Device
+    from assistant.machine.records import Backend, Vendor
+    from assistant.machine.words import Words
 
 #: Twice this is beyond every modified card (RTX 2080 Ti with 22 GB, RTX 4090 with 48 GB).
 _ABSURD_RATIO: Final = 4
@@ -98,34 +101,64 @@ def shared_accelerator(device: Device, card: Card, draft: Draft) -> Accelerator:
 def generic_accelerators(draft: Draft) -> list[Accelerator]:
     """Return a card for each amount of VRAM without a name.
 
-    It is taken for an NVIDIA card with CUDA, of compute capability 8.6 (8.0 above 48 GB), with
-    the bandwidth that is in the middle of cards of about that size.
+    It is taken for an NVIDIA card with CUDA, of compute capability 8.6 (8.0 above 48 GB), or for
+    one of the maker that is named, with the bandwidth that is in the middle of the maker's cards
+    of about that size.
     """
     named = [int(figure.value) for figure in draft.words.figures if figure.kind == "cards"]
+    vendor, said = _maker(draft.words)
     found: list[Accelerator] = []
     for amount in draft.generic:
         count = amount.count if amount.count > 1 or not named else named[0]
         check_count(count, f"{count} GPUs")
         size = amount.size_bytes // count if amount.total else amount.size_bytes
-        bandwidth = typical_bandwidth(size)
-        large = size > _LARGEST_CONSUMER
+        bandwidth = typical_bandwidth(size, vendor=vendor if said else None)
         draft.notes.append(
-            f"The card: NVIDIA, with CUDA and {bandwidth:g} GB/s,"
+            f"The card: {'' if said else 'NVIDIA, with CUDA and '}{bandwidth:g} GB/s,"
             f" the middle of cards of about {size_label(size)}"
         )
         one = Accelerator(
-            name=f"GPU with {size_label(size)}",
-            vendor="nvidia",
+            name=f"{said + ' ' if said else ''}GPU with {size_label(size)}",
             kind="discrete",
             memory_total_bytes=size,
             memory_free_bytes=_free(draft.generic_free, size, draft),
             bandwidth_gb_per_s=bandwidth,
-            compute_capability="8.0" if large else "8.6",
-            backend="cuda",
-            device_class="nv-hbm" if large else "nv-ampere",
+            vendor=vendor,
+            **_generic_platform(vendor, large=size > _LARGEST_CONSUMER),
         )
         found += [one] * count
     return found
+
+
+class _Platform(TypedDict):
+    compute_capability: str | None
+    backend: Backend
+    device_class: str
+
+
+def _generic_platform(vendor: Vendor, *, large: bool) -> _Platform:
+    """Return what a card without a name is run with: that of each maker's common generation."""
+    if vendor == "amd":
+        name = "amd-cdna" if large else "amd-rdna3"
+        return _Platform(compute_capability=None, backend="rocm", device_class=name)
+    if vendor == "intel":
+        return _Platform(compute_capability=None, backend="vulkan", device_class="intel-arc")
+    name, capability = ("nv-hbm", "8.0") if large else ("nv-ampere", "8.6")
+    return _Platform(compute_capability=capability, backend="cuda", device_class=name)
+
+
+def _maker(words: Words) -> tuple[Vendor, str]:
+    """Return the maker named in the text outside a processor's name, and its name as printed."""
+    text = words.text
+    for cpu in words.cpus:
+        text = text.replace(cpu.name, " ")
+    if re.search(r"\b(?:nvidia|geforce|rtx|gtx|cuda)\b", text):
+        return "nvidia", "NVIDIA"
+    if re.search(r"\b(?:amd|radeon|rocm)\b", text):
+        return "amd", "AMD"
+    if re.search(r"\bintel arc\b|\barc\b", text):
+        return "intel", "Intel"
+    return "nvidia", ""
 
 
 def unknown_mac(draft: Draft) -> Accelerator:
@@ -140,17 +173,20 @@ def unknown_mac(draft: Draft) -> Accelerator:
     )
 
 
-def typical_bandwidth(size_bytes: int) -> float:
+def typical_bandwidth(size_bytes: int, *, vendor: Vendor | None = None) -> float:
     """Return the median bandwidth in GB/s of the cards nearest to this memory size.
 
-    Consumer and workstation cards; above 48 GB data-centre cards too. The nine nearest in size,
-    with those at the same distance as the ninth, so that every size has an answer.
+    Consumer and workstation cards (of one maker, if named); above 48 GB data-centre cards too.
+    The nine nearest in size, with those at the same distance as the ninth, so that every size
+    has an answer.
     """
     classes = _CONSUMER + (_DATA_CENTRE if size_bytes > _LARGEST_CONSUMER else ())
     distances = sorted(
         (abs(device.memory_bytes - size_bytes), device.bandwidth_gb_per_s)
         for device in load_devices()
-        if device.device_class in classes and device.memory_bytes
+        if device.device_class in classes
+        and device.memory_bytes
+        and vendor in (None, device.vendor)
     )
     farthest = distances[_NEAREST - 1][0]
     near = sorted(bandwidth for distance, bandwidth in distances if distance <= farthest)

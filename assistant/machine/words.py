@@ -40,6 +40,9 @@ _FILLERS: Final = frozenset(
 )
 
 
+_SERIES: Final = frozenset("rtx gtx rx arc quadro tesla instinct titan cuda rocm vulkan".split())
+
+
 @dataclass(slots=True)
 class Card:
     """A device of the table named in the text, with the versions the name may mean.
@@ -150,18 +153,22 @@ def scan_words(text: str, *, free_text: bool = False) -> Words:
 
 
 def leftover(words: Words) -> Iterator[tuple[int, int]]:
-    """Yield the places of words that nothing was made of, neighbours joined."""
+    """Yield the places of words that nothing was made of, neighbours joined.
+
+    A series without a number (`Arc`, `RTX`) is left over only together with what follows it.
+    """
     start = end = -1
+    meant = False
     for match in _leftover_pattern().finditer(words.rest):
         if match[0] in _FILLERS:
             continue
-        if start >= 0 and not words.rest[end : match.start()].strip(" -./"):
-            end = match.end()
-            continue
-        if start >= 0:
-            yield start, end
-        start, end = match.span()
-    if start >= 0:
+        if start >= 0 and words.rest[end : match.start()].strip(" -./"):
+            if meant:
+                yield start, end
+            start = -1
+        start, end = match.start() if start < 0 else start, match.end()
+        meant = (meant and start != match.start()) or match[0] not in _SERIES
+    if start >= 0 and meant:
         yield start, end
 
 

@@ -80,6 +80,9 @@ def test_every_card_is_found_with_its_brand_and_memory(device: Device) -> None:
     [
         ("NVIDIA GeForce RTX 3060", "RTX 3060"),
         ("NVIDIA GeForce RTX 3060 Laptop GPU", "RTX 3060 Laptop"),
+        ("NVIDIA GeForce RTX 3050 6GB Laptop GPU", "RTX 3050 Laptop"),
+        ("NVIDIA GeForce RTX 2070 with Max-Q Design", "RTX 2070 Max-Q"),
+        ("NVIDIA GeForce RTX 3080 Laptop GPU", "RTX 3080 Laptop"),
         ("NVIDIA GeForce RTX 3060 Ti", "RTX 3060 Ti"),
         ("NVIDIA GeForce RTX 4090 D", "RTX 4090 D"),
         ("NVIDIA GeForce RTX 4070 Ti SUPER", "RTX 4070 Ti SUPER"),
@@ -179,6 +182,7 @@ def test_memory_tells_versions_apart(name: str, memory_gib: float, expected: str
         "NVIDIA GeForce RTX 3600",
         "NVIDIA GeForce RTX 3050 SUPER",
         "RTX 4090 Ti",
+        "AMD Radeon RX 6800M",
         "llvmpipe (LLVM 15.0.7, 256 bits)",
         "Mesa Intel(R) UHD Graphics 620 (KBL GT2)",
         "ASPEED Graphics Family",

@@ -188,6 +188,24 @@ def test_a_card_without_a_name_is_assumed_to_be_typical() -> None:
 
 
 @pytest.mark.parametrize(
+    ("spec", "name", "vendor", "backend"),
+    [
+        ("AMD card with 16GB", "AMD GPU with 16 GB", "amd", "rocm"),
+        ("16GB Radeon", "AMD GPU with 16 GB", "amd", "rocm"),
+        ("RTX card, 16GB VRAM", "NVIDIA GPU with 16 GB", "nvidia", "cuda"),
+        ("nvidia 12gb", "NVIDIA GPU with 12 GB", "nvidia", "cuda"),
+        ("Intel Arc card 8GB VRAM", "Intel GPU with 8 GB", "intel", "vulkan"),
+        ("AMD Ryzen 7 5700X, 8GB VRAM", "GPU with 8 GB", "nvidia", "cuda"),
+    ],
+)
+def test_the_maker_of_a_card_without_a_name_is_heard(
+    spec: str, name: str, vendor: str, backend: str
+) -> None:
+    (card,) = parse_machine(spec).accelerators
+    assert (card.name, card.vendor, card.backend) == (name, vendor, backend)
+
+
+@pytest.mark.parametrize(
     ("spec", "free_gib"),
     [
         ("RTX 4090 with 20GB free, 64GB RAM", 20),
@@ -245,6 +263,8 @@ def test_a_complete_description_assumes_nothing() -> None:
     [
         ("RTX 3600", "'RTX 3600'", "RTX 3060"),
         ("RTX 3600 12GB, 32GB RAM", "'RTX 3600'", "RTX 3060"),
+        ("Arc A999, 16GB RAM", "'Arc A999'", "Arc A"),
+        ("16GB VRAM RTX banana", "'RTX banana'", ""),
         ("RTX 3050 Super", "'RTX 3050 Super'", "RTX 3050"),
         ("banana", "'banana'", "Write for example"),
         ("RTX 3060 and a toaster", "'toaster'", "Write for example"),

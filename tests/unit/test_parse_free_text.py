@@ -66,7 +66,7 @@ def summary(machine: Machine) -> Expected:
         ("RTX 4060 laptop with 16GB", ([("RTX 4060 Laptop", 8)], 16)),
         ("dual gpu 3090s", ([("RTX 3090", 24)] * 2, 64)),
         ("M3 Max 40-core GPU 64GB", ([("Apple M3 Max 40-core", 48)], 64)),
-        ("my rtx 3600 12gb", ([("GPU with 12 GB", 12)], 16)),
+        ("my rtx 3600 12gb", ([("NVIDIA GPU with 12 GB", 12)], 16)),
         ("can a T4 run qwen 14b", ([("Tesla T4", 16)], 32)),
         ("a100 is 48gb or more so 70b q6 fits, yes?", ([("A100 PCIe 80GB", 48)], 64)),
     ],
