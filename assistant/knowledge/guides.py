@@ -1,26 +1,33 @@
 """The bundled guides: Markdown with TOML front matter between `+++` lines.
 
-A guide is cited by its title and a section heading; `cite` gives the citation and fails
-loudly when the section does not exist, so an answer cannot point at nothing.
+A guide is cited by its title and a section heading. A comment `<!-- asked: ... | ... -->` below a
+heading lists ways in which people ask for the section: it is searched, never shown.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 from assistant.errors import FileProblemError
 from assistant.paths import bundled_folder
 
 
+_ASKED: Final = re.compile(r"<!--\s*asked:(.*?)-->", re.DOTALL)
+_COMMENT: Final = re.compile(r"[ \t]*<!--.*?-->\n?", re.DOTALL)
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One `##` section of a guide: its heading and its text."""
+    """One `##` section of a guide: its heading, its text, and how people ask for it."""
 
     heading: str
     text: str
+    asked: tuple[str, ...] = ()
 
     @property
     def first_sentence(self) -> str:
@@ -86,7 +93,18 @@ def _sections(body: str) -> list[Section]:
     sections = []
     for block in body.split("\n## ")[1:]:
         heading, _, text = block.partition("\n")
-        sections.append(Section(heading=heading.strip(), text=text.strip()))
+        asked = [
+            question.strip()
+            for comment in _ASKED.findall(text)
+            for question in " ".join(comment.split()).split("|")
+        ]
+        sections.append(
+            Section(
+                heading=heading.strip(),
+                text=_COMMENT.sub("", text).strip(),
+                asked=tuple(question for question in asked if question),
+            )
+        )
     return sections
 
 

@@ -281,7 +281,8 @@ def _overview(cards: Sequence[ModelCard]) -> str:
             for card in cards
         ]
         head = ("model", "parameters", "context", "licence", "release")
-        return paragraphs(f"{cards[0].family} comes in {len(cards)} sizes.", table(head, rows))
+        lead = f"{cards[0].family} comes in {len(cards)} sizes{_age(cards)}."
+        return paragraphs(lead, table(head, rows))
     card = cards[0]
     tag = default_tag(card)
     facts = [
@@ -295,6 +296,12 @@ def _overview(cards: Sequence[ModelCard]) -> str:
     ]
     rows2 = [(name, text) for name, text in facts if text]
     publisher = f" by {card.publisher}" if card.publisher else ""
-    lead = f"`{card.name}` is {card.title}{publisher}."
+    lead = f"`{card.name}` is {card.title}{publisher}{_age(cards)}."
     notes = " ".join(sentence(note) for note in card.notes)
     return paragraphs(lead, table((card.name, ""), rows2), notes)
+
+
+def _age(cards: Sequence[ModelCard]) -> str:
+    if all("outdated" in card.cautions for card in cards):
+        return "; by now it is outdated, and `assistant recommend` names what replaced it"
+    return ""

@@ -118,6 +118,10 @@ def picks_table(picks: Sequence[Pick]) -> str:
     below = f"Memory: {where} with {tokens(estimates[0].num_ctx)} tokens of context."
     if any(e.placement.verdict == "partial" for e in estimates):
         below += " *Partly on the CPU."
+    if estimates[0].speed.decode is None and estimates[0].placement.verdict == "cpu":
+        below += (
+            " How fast the RAM is could not be read; `assistant hardware --measure` measures it."
+        )
     return f"{table(header, rows, right='234')}\n\n{below}"
 
 
