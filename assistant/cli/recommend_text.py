@@ -86,6 +86,8 @@ def describe(machine: Machine) -> str:
         ram = machine.ram.total_bytes
         return f"the CPU ({gib(ram)} of RAM)" if ram else "the CPU"
     first = usable[0]
+    if len(usable) == 1 and first.name.endswith("GB"):
+        return f"a {first.name}"
     count = f"{len(usable)}x " if len(usable) > 1 else ""
     memory = sum(a.memory_total_bytes or 0 for a in usable)
     return f"{count}{first.name} ({gib(memory)})"
@@ -95,26 +97,30 @@ def _pick_table(found: Recommendation, *, width: int) -> str:
     embeddings = found.role == "embeddings"
     memory = "VRAM" if found.machine.usable_accelerators else "RAM"
     context = tokens(found.picks[0].estimate.num_ctx)
-    headers = ["", "model", "download", f"{memory} at {context}", "longest"]
-    if not embeddings:
-        headers.append("tokens/s")
-    rows = [_pick_row(pick, embeddings) for pick in found.picks]
+    headers = ["", "model", "download", f"{memory} at {context}", "longest", "tokens/s"]
+    rows = [_pick_row(pick) for pick in found.picks]
+    if embeddings:
+        headers, rows = headers[:-1], [row[:-1] for row in rows]
+    if not found.machine.usable_accelerators:
+        headers, rows = _without(headers, 4), [_without(row, 4) for row in rows]
     return table(headers, rows, align="llrrrr", width=width, indent="  ")
 
 
-def _pick_row(pick: Pick, embeddings: bool) -> list[str]:
+def _without(cells: list[str], index: int) -> list[str]:
+    return cells[:index] + cells[index + 1 :]
+
+
+def _pick_row(pick: Pick) -> list[str]:
     estimate = pick.estimate
     used = estimate.gpu if estimate.placement.verdict in ("gpu", "partial") else estimate.memory
-    row = [
+    return [
         _SHORT.get(pick.label, pick.label),
         pick.model,
         download(estimate.download_bytes),
         gib(used.total_bytes),
         _longest(pick),
+        _speed(pick),
     ]
-    if not embeddings:
-        row.append(_speed(pick))
-    return row
 
 
 def _longest(pick: Pick) -> str:
@@ -158,14 +164,17 @@ def _licences(picks: list[Pick], *, width: int) -> str:
 
 
 def _excluded(excluded: tuple[Excluded, ...], *, width: int) -> str:
+    """Return why others are not picks; those that are only too big share one line."""
     if not excluded:
         return ""
-    lines = ["Not picked:"]
-    lines += [
-        paragraph(f"{e.model}: {e.reason}", width=width, indent="  ", hanging="    ")
-        for e in excluded
-    ]
-    return "\n".join(lines)
+    told = [e for e in excluded if e.missing_bytes is None or e.reason.startswith("It just")]
+    big = [f"{e.model} (by {gib(e.missing_bytes)})" for e in excluded if e not in told]  # type: ignore[arg-type]
+    lines = [f"{e.model}: {e.reason}" for e in told]
+    if big:
+        lines.append(f"Too big here: {', '.join(big)}.")
+    return "Not picked:\n" + "\n".join(
+        paragraph(line, width=width, indent="  ", hanging="    ") for line in lines
+    )
 
 
 def _footer(machine: Machine, notes: tuple[str, ...], as_of: str, *, width: int) -> str:

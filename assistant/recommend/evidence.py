@@ -23,8 +23,8 @@ from assistant.recommend.published import FIGURES, TASK_RANKS, TASK_SCALES, TASK
 from assistant.recommend.roles import RoleProfile
 from assistant.recommend.scales import RANKED_AMONG, SCALES, rank_points
 
-PRIOR_POINTS: Final = 8.0
-"""Points of a model that nobody rated: about where 2023's 7B models stand."""
+PRIOR_POINTS: Final = 5.0
+"""Points of a model that nobody rated: where 2023's 7B models stand on AA20 (0.06)."""
 PRIOR_WEIGHT: Final = 0.5
 MAKER_WEIGHT: Final = 0.5
 """A maker's figure counts half: SWE-bench figures ran 4 to 20 points above re-runs."""
@@ -56,6 +56,12 @@ _PREFIXES: Final = (
     ("Terminal-Bench 2", "terminal"),
     ("tau2-bench", "tau2"),
 )
+_SHORT_SOURCES: Final = {
+    "aa20": "Artificial Analysis",
+    "aai": "Artificial Analysis",
+    "wm": "whatmodel.sh",
+    "arena": "Arena",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +132,7 @@ def _from_benchmarks(card: ModelCard) -> Iterator[Signal]:
         value = row.value * 100 if name == "aa20" else row.value
         points = value if name == "aa20" else SCALES[name].points(value, by_maker=by_maker)
         thinking = _thinking(row) if name == "aa20" else None
-        yield Signal(name, row.value, points, weight, _source_of(row), thinking, by_maker)
+        yield Signal(name, row.value, points, weight, _source_of(name, row), thinking, by_maker)
 
 
 def _from_published(card: ModelCard) -> Iterator[Signal]:
@@ -158,10 +164,9 @@ def _thinking(row: Benchmark) -> bool | None:
     return False if "reasoning off" in setting else None
 
 
-def _source_of(row: Benchmark) -> str:
-    who = "maker" if row.reported_by == "maker" else row.source
-    date = getattr(row, "date", None)
-    return f"{who}, {date}" if date else who
+def _source_of(scale: str, row: Benchmark) -> str:
+    who = _SHORT_SOURCES.get(scale) or ("its maker" if row.reported_by == "maker" else row.source)
+    return f"{who}, {row.date}" if row.date else who
 
 
 def _best_per_scale(signals: Iterator[Signal]) -> list[Signal]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from assistant.errors import AssistantError
 from assistant.recommend.candidates import pull_name, why_not
 from assistant.recommend.evidence import Quality, Signal, role_quality, signals_of
-from assistant.recommend.reasons import figure, rate
+from assistant.recommend.reasons import figure, rate, split_of
 from assistant.recommend.records import Excluded
 from assistant.recommend.scales import RANKED_AMONG
 from assistant.recommend.search import Option, Search, estimate_tag
@@ -36,60 +36,98 @@ WELL_KNOWN_FOR: Final = {
     "translation": ("translategemma:12b", "aya-expanse:8b", "llama3.1:8b", "mistral:7b",
                     "gpt-oss:20b"),
 }  # fmt: skip
+BETTER: Final = 1.05
+NARROWLY: Final = 0.15
+"""Share of the GPU's memory by which a model may be too big and still be a near miss."""
 
 
 def excluded_models(
     search: Search, best: Option | None, picked: set[str], catalog: Catalog
 ) -> tuple[Excluded, ...]:
-    """Return the well-known models of a role that are not picks, each with its reason."""
+    """Return the well-known models of a role that are not picks, each with its reason.
+
+    A better model that misses the GPU narrowly comes first.
+    """
     found: list[Excluded] = []
+    near = _near_miss(search, best, picked)
+    if near is not None:
+        found.append(near)
+    taken = picked | {excluded.model for excluded in found}
     for name in WELL_KNOWN_FOR.get(search.role.name, WELL_KNOWN):
         try:
             card, tag = catalog.find(name)
         except AssistantError:
             continue
-        if pull_name(card, tag) in picked or card.name in picked:
-            continue
-        found.append(Excluded(pull_name(card, tag), _reason(search, best, card, tag)))
+        if pull_name(card, tag) not in taken and card.name not in taken:
+            found.append(_excluded(search, best, card, tag))
     return tuple(found)
 
 
-def _reason(search: Search, best: Option | None, card: ModelCard, tag: Tag) -> str:
+def _near_miss(search: Search, best: Option | None, picked: set[str]) -> Excluded | None:
+    """Return the better model that misses the GPU by the least, if one misses it narrowly."""
+    if best is None or not search.gpu_bytes:
+        return None
+    better = [
+        o for o in search.options.values()
+        if o.verdict == "partial" and o.score.quality > BETTER * best.score.quality
+        and 0 < o.estimate.missing_bytes <= NARROWLY * search.gpu_bytes
+        and pull_name(o.candidate.card, o.candidate.tag) not in picked
+        and o.candidate.card.name != best.candidate.card.name
+    ]  # fmt: skip
+    if not better:
+        return None
+    nearest = min(better, key=lambda o: o.estimate.missing_bytes)
+    estimate = nearest.estimate
+    pace = f", about {rate(nearest.speed)} tokens/s" if nearest.speed else ""
+    return Excluded(
+        pull_name(nearest.candidate.card, nearest.candidate.tag),
+        f"It just misses: {gib(estimate.missing_bytes)} more than Ollama fills on the GPU with "
+        f"{tokens(estimate.num_ctx)} of context ({split_of(estimate)}{pace}).",
+        estimate.missing_bytes,
+    )
+
+
+def _excluded(search: Search, best: Option | None, card: ModelCard, tag: Tag) -> Excluded:
+    name = pull_name(card, tag)
     wanted = search.needs.num_ctx or search.role.num_ctx
     num_ctx = min(wanted, card.context_length or wanted)
     estimate = estimate_tag(card, tag, search.machine, num_ctx=num_ctx)
-    excluded = why_not(card, search.role, search.needs)
-    too_big = None if estimate is None else _too_big(search, estimate)
+    missing = None if estimate is None else _missing(search, estimate)
+    if estimate is not None and missing is not None:
+        return Excluded(name, _too_big(search, estimate, missing), missing)
+    against = why_not(card, search.role, search.needs)
     beaten = None if best is None else _beaten(search, best, card)
-    if too_big is not None:
-        return too_big
-    if excluded == "it is outdated":
-        return f"It is outdated{': ' + beaten if beaten else '.'}"
-    if excluded is not None:
-        return excluded[0].upper() + excluded[1:] + "."
+    if against == "it is outdated":
+        return Excluded(name, f"Outdated{': ' + beaten if beaten else ''}.")
+    if against is not None:
+        return Excluded(name, f"{against[0].upper()}{against[1:]}.")
     if beaten is not None:
-        return f"It fits, but {beaten}"
-    return "It fits; nothing published rates it above the picks."
+        return Excluded(name, f"It fits, but {beaten}.")
+    return Excluded(name, "It fits; nothing published puts the picks above it.")
 
 
-def _too_big(search: Search, estimate: FitEstimate) -> str | None:
-    verdict = estimate.placement.verdict
-    total = gib(estimate.memory.total_bytes)
-    needs = f"It needs {total} with {tokens(estimate.num_ctx)} of context"
+def _missing(search: Search, estimate: FitEstimate) -> int | None:
+    """Return by how many bytes a model is too big for the GPU (or RAM), None when it is not."""
+    total, verdict = estimate.memory.total_bytes, estimate.placement.verdict
     if verdict == "gpu":
         return None
+    if search.gpu_bytes:
+        return max(estimate.missing_bytes, total - search.gpu_bytes, 1)
+    short = total - search.ram_bytes
+    return max(short, 1) if verdict == "none" or short > 0 else None
+
+
+def _too_big(search: Search, estimate: FitEstimate, missing: int) -> str:
+    context = tokens(estimate.num_ctx)
+    needs = f"It needs {gib(estimate.memory.total_bytes)} with {context} of context"
     if not search.gpu_bytes:
-        short = estimate.memory.total_bytes - search.ram_bytes
-        if verdict == "none" or short > 0:
-            return f"{needs}, {gib(max(short, 0))} more than the RAM that is left for it."
-        return None
-    short = max(estimate.missing_bytes, estimate.memory.total_bytes - search.gpu_bytes)
+        return f"{needs}, {gib(missing)} more than the RAM that is left for it."
     where = "GPU" if len(search.machine.usable_accelerators) == 1 else "GPUs"
-    if verdict == "none":
-        return f"{needs}: more than the {where} and RAM together."
+    if estimate.placement.verdict == "none":
+        return f"{needs}, more than the {where} and RAM together."
     speed = estimate.speed.decode
     pace = f"; about {rate(speed.expected)} tokens/s with the rest on the CPU" if speed else ""
-    return f"{needs}, {gib(short)} more than the {where}{pace}."
+    return f"{needs}, {gib(missing)} more than the {where}{pace}."
 
 
 def _beaten(search: Search, best: Option, card: ModelCard) -> str | None:
@@ -99,23 +137,22 @@ def _beaten(search: Search, best: Option, card: ModelCard) -> str | None:
     shared = _common_scale(search, mine, card)
     if shared is not None:
         won, lost = shared
-        return f"{winner} beats it, {_numbers(won, lost)}."
+        return f"{winner} has {_numbers(won, lost)}"
     if theirs is None:
-        return f"no common scale rates it for {search.role.title}; {winner} has the evidence."
+        return f"no scale that rates {winner} rates it"
     if theirs.plain < mine.plain:
-        points = f"{mine.plain:.0f} to {theirs.plain:.0f} points"
-        return f"{winner} is rated higher for {search.role.title}, {points}."
+        points = f"{mine.plain:.0f} against {theirs.plain:.0f} points"
+        return f"{winner} is rated higher for {search.role.title}, {points}"
     return _slower(search, best, card)
 
 
 def _slower(search: Search, best: Option, card: ModelCard) -> str | None:
-    option = next(
-        (o for o in search.options.values() if o.candidate.card.name == card.name), None
-    )
+    options = search.options.values()
+    option = next((o for o in options if o.candidate.card.name == card.name), None)
     if option is None or not option.speed or not best.speed or option.speed >= best.speed:
         return None
     winner = pull_name(best.candidate.card, best.candidate.tag)
-    return f"{winner} is faster here, {rate(best.speed)} to {rate(option.speed)} tokens/s."
+    return f"{winner} is faster here, {rate(best.speed)} against {rate(option.speed)} tokens/s"
 
 
 def _common_scale(
@@ -123,20 +160,17 @@ def _common_scale(
 ) -> tuple[Signal, Signal] | None:
     """Return both figures on the heaviest scale of the role where the pick is ahead."""
     weights = dict(search.role.evidence)
-    theirs = {s.scale: s for s in signals_of(card) if s.thinking is not True}
-    theirs = {s.scale: s for s in signals_of(card) if s.thinking is True} | theirs
+    theirs = {(s.scale, s.thinking): s for s in signals_of(card)}
     for signal in sorted(mine.signals, key=lambda s: -weights[s.scale]):
-        other = theirs.get(signal.scale)
-        if other is None or signal.by_maker or signal.thinking is not other.thinking:
-            continue
-        if signal.points > other.points:
+        other = theirs.get((signal.scale, signal.thinking))
+        if other is not None and not signal.by_maker and signal.points > other.points:
             return signal, other
     return None
 
 
 def _numbers(won: Signal, lost: Signal) -> str:
     if won.scale in RANKED_AMONG:
-        return f"{figure(won)} against {lost.value:.0f} ({won.source})"
-    against = f"{lost.value:.3f}" if won.scale == "aa20" else f"{lost.value:g}"
+        return f"{figure(won)}, it {lost.value:.0f} ({won.source})"
+    other = f"{lost.value:.3f}" if won.scale == "aa20" else f"{lost.value:g}"
     mode = {True: " with thinking", False: " without thinking", None: ""}[won.thinking]
-    return f"{figure(won)} against {against}{mode} ({won.source})"
+    return f"{figure(won)}{mode}, it {other} ({won.source})"

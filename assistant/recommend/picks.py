@@ -40,6 +40,8 @@ CLOSE_SHARE: Final = 0.75
 WORTH_MORE: Final = 1.03
 """Below 3 % more quality, another quantization of the same model is not a pick of its own."""
 CLEARLY_BETTER: Final = 1.2
+ONE_INDEX: Final = 0.5
+"""Confidence that a single scale gives: too thin to call a tiny model useful."""
 _WHERE: Final = {"partial": ", partly on the CPU", "cpu": ", on the CPU"}
 
 
@@ -89,7 +91,8 @@ def label_options(search: Search) -> list[tuple[Option, tuple[str, ...]]]:
         give("alternative", other)
     good = [o for o in pool if o.score.quality >= GOOD_SHARE * finest.score.quality]
     give("fastest", _same_or(max(good, key=_by_speed), best))
-    give("smallest useful", min(_useful(search, pool), key=lambda o: (_size(o), -o.score.quality)))
+    rated = _well_rated(search, pool)
+    give("smallest useful", min(rated, key=lambda o: (_size(o), -o.score.quality)))
     spilled = _spilled(search, finest)
     if spilled is not None:
         name = spilled.candidate.tag.name
@@ -107,8 +110,10 @@ def usable_options(search: Search) -> list[Option]:
     return useful or options
 
 
-def _useful(search: Search, pool: list[Option]) -> list[Option]:
-    return [o for o in pool if search.is_useful(o)] or pool
+def _well_rated(search: Search, pool: list[Option]) -> list[Option]:
+    """Return the useful options that more than one index speaks for."""
+    useful = [o for o in pool if search.is_useful(o)]
+    return [o for o in useful if o.candidate.quality.confidence > ONE_INDEX] or useful or pool
 
 
 def _alternative(pool: Iterable[Option], best: Option, finest: Option) -> Option | None:
@@ -130,7 +135,15 @@ def _spilled(search: Search, finest: Option) -> Option | None:
         if o.verdict == "partial" and search.fits(o) and (o.speed or 0.0) >= 2 * USABLE_TOKENS
         and o.score.quality >= CLEARLY_BETTER * finest.score.quality
     ]  # fmt: skip
-    return max(better, key=_by_total, default=None)
+    if not better:
+        return None
+    winner = max(better, key=_by_total)
+    builds = [
+        o for o in better
+        if o.candidate.card.name == winner.candidate.card.name
+        and o.score.quality * WORTH_MORE >= winner.score.quality
+    ]  # fmt: skip
+    return min(builds, key=_size)
 
 
 def _is_worth_more(finest: Option, best: Option) -> bool:

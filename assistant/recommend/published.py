@@ -80,4 +80,6 @@ FIGURES: Final[dict[str, tuple[tuple[str, float, bool, str], ...]]] = {
     "lfm2.5:8b": (("swe_verified", 0.4, False, _WHATMODEL),),
     "embeddinggemma:300m": (("mteb_multilingual", 61.15, False, _MTEB),),
     "qwen2.5-coder:1.5b": (("humaneval", 70.7, True, _WHATMODEL),),
+    "qwen3.5:9b": (("swe_pro", 38.0, False, _WHATMODEL),),
+    "gemma4:31b": (("swe_pro", 33.0, False, _WHATMODEL),),
 }

@@ -48,12 +48,17 @@ def fit_reason(estimate: FitEstimate, memory_bytes: int) -> str:
         return text + "."
     total = gib(estimate.memory.total_bytes)
     if verdict == "partial":
-        placement = estimate.placement
-        return (
-            f"Does not fit the GPU alone: {placement.gpu_layers} of {placement.layers} layers "
-            f"there, the rest on the CPU; {total} in all {context}."
-        )
+        return f"Does not fit the GPU alone: {split_of(estimate)}; {total} in all {context}."
     return f"Runs on the CPU: {total} of RAM {context}."
+
+
+def split_of(estimate: FitEstimate) -> str:
+    """Return how a model is split between GPU and CPU, in words."""
+    placement = estimate.placement
+    experts = placement.expert_layers_on_host
+    if experts and placement.gpu_layers == placement.layers:
+        return f"the experts of {experts} of {placement.layers} layers stay in RAM"
+    return f"{placement.gpu_layers} of {placement.layers} layers there, the rest on the CPU"
 
 
 def speed_reason(estimate: FitEstimate) -> str | None:

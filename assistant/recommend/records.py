@@ -51,10 +51,14 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """A well-known model that a person would ask about, and why it is not a pick."""
+    """A well-known model that a person would ask about, and why it is not a pick.
+
+    `missing_bytes` is by how much it is too big; None when size is not the reason.
+    """
 
     model: str
     reason: str
+    missing_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ A role is what the person wants done (chat, code, embeddings, ...). Per role:
 
 * `num_ctx`: the context that a model is sized with when the person names none. 8k holds a
   conversation, 16k a few source files, retrieved passages or a document. Coding agents want
-  64k (Ollama's documentation); `--num-ctx 65536` sizes for that.
+  64k (Ollama's documentation); `--num-ctx 65536` sizes for that. `least_ctx` is what a small
+  card may fall back to when the usual context would push layers off it (4k is Ollama's own
+  default under 24 GiB of VRAM).
 * `requires`, `prefers`: capabilities as Ollama lists them.
 * `useful_quality`: quality points (0 to 100, see `scales`) below which a model is not offered
-  as useful. 10 for chat is just under qwen3.5:2b, the smallest that the evidence of October
+  as useful. 12 for chat is just under qwen3.5:2b, the smallest that the evidence of October
   2026 still places above 2024's 8B models.
 * `comfortable_speed`: tokens per second from which more speed adds little. A person reads at
   5 to 10 tokens/s; code and tool calls are waited for, long thinking most of all.
@@ -34,6 +36,7 @@ class RoleProfile:
     name: Role
     title: str
     num_ctx: int
+    least_ctx: int
     useful_quality: float
     comfortable_speed: float
     thinking_share: float
@@ -51,7 +54,8 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         name="chat",
         title="chat",
         num_ctx=8192,
-        useful_quality=10.0,
+        least_ctx=4096,
+        useful_quality=12.0,
         comfortable_speed=20.0,
         thinking_share=0.3,
         evidence=(*_GENERAL, ("wm_chat", 1.0), ("arena", 1.0)),
@@ -61,7 +65,8 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         name="code",
         title="code",
         num_ctx=16384,
-        useful_quality=10.0,
+        least_ctx=8192,
+        useful_quality=12.0,
         comfortable_speed=25.0,
         thinking_share=0.6,
         evidence=(
@@ -75,6 +80,7 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         name="embeddings",
         title="embeddings",
         num_ctx=2048,
+        least_ctx=2048,
         useful_quality=5.0,
         comfortable_speed=300.0,
         thinking_share=0.0,
@@ -86,6 +92,7 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         name="vision",
         title="vision",
         num_ctx=8192,
+        least_ctx=4096,
         useful_quality=8.0,
         comfortable_speed=15.0,
         thinking_share=0.3,
@@ -99,7 +106,8 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         name="reasoning",
         title="reasoning",
         num_ctx=16384,
-        useful_quality=12.0,
+        least_ctx=8192,
+        useful_quality=13.0,
         comfortable_speed=30.0,
         thinking_share=1.0,
         evidence=(("aa20", 1.5), ("aai", 0.7), ("wm_math", 0.6), ("wm", 0.3), ("gpqa", 0.4)),
@@ -110,7 +118,8 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         name="writing",
         title="writing",
         num_ctx=8192,
-        useful_quality=10.0,
+        least_ctx=4096,
+        useful_quality=12.0,
         comfortable_speed=12.0,
         thinking_share=0.0,
         evidence=(("wm_chat", 2.0), ("arena", 1.5), ("aa20", 0.5), ("wm", 0.3)),
@@ -120,7 +129,8 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         name="translation",
         title="translation",
         num_ctx=8192,
-        useful_quality=10.0,
+        least_ctx=4096,
+        useful_quality=12.0,
         comfortable_speed=15.0,
         thinking_share=0.0,
         evidence=(("mmmlu", 2.0), ("wm_chat", 0.7), ("arena", 0.5), ("aa20", 0.7), ("wm", 0.3)),
@@ -130,7 +140,8 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         name="summarize",
         title="summaries",
         num_ctx=16384,
-        useful_quality=10.0,
+        least_ctx=8192,
+        useful_quality=12.0,
         comfortable_speed=20.0,
         thinking_share=0.1,
         evidence=(
@@ -142,7 +153,8 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         name="rag",
         title="answers from documents",
         num_ctx=16384,
-        useful_quality=10.0,
+        least_ctx=8192,
+        useful_quality=12.0,
         comfortable_speed=20.0,
         thinking_share=0.2,
         evidence=(
@@ -154,7 +166,8 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         name="tools",
         title="tool calling",
         num_ctx=16384,
-        useful_quality=10.0,
+        least_ctx=8192,
+        useful_quality=12.0,
         comfortable_speed=25.0,
         thinking_share=0.5,
         evidence=(
@@ -167,7 +180,8 @@ ROLES: Final[tuple[RoleProfile, ...]] = (
         name="extract",
         title="structured extraction",
         num_ctx=8192,
-        useful_quality=10.0,
+        least_ctx=4096,
+        useful_quality=12.0,
         comfortable_speed=20.0,
         thinking_share=0.0,
         evidence=(("aa20", 1.0), ("bfcl4", 0.7), ("wm", 0.5), ("wm_agent", 0.3)),
@@ -181,6 +195,7 @@ AUTOCOMPLETE: Final = RoleProfile(
     name="code",
     title="autocomplete",
     num_ctx=8192,
+    least_ctx=4096,
     useful_quality=8.0,
     comfortable_speed=60.0,
     thinking_share=0.0,

@@ -1,6 +1,7 @@
 """One number per model, quantization and machine, so that picks can be compared.
 
-    total = quality * (1 - quantization loss) * speed factor (+ 100 when it stays on the GPU)
+    total = quality * (1 - quantization loss) * speed factor
+            + 100 when that quality is useful for the role, + 100 more when it stays on the GPU
 
 * quality: points for the role (`evidence`), between the score without and with thinking as
   the machine's speed allows: a chain of thought costs hundreds of tokens, so under
@@ -15,8 +16,8 @@
 
 Everything that can grow with a machine (speed, memory, layers on the GPU) moves the total up
 or not at all, and a bigger machine has every choice of a smaller one: the best total of a
-bigger machine is never lower. That is why staying on the GPU is worth more than any quality
-difference (100 points), and why nothing here looks at how much memory is left over.
+bigger machine is never lower. That is why being useful, and staying on the GPU, are worth more
+than any difference (100 points each), and why nothing here looks at how much memory is left.
 """
 
 from __future__ import annotations
@@ -30,18 +31,20 @@ from assistant.recommend.roles import RoleProfile
 
 Prefer = Literal["speed", "quality", "balance"]
 
+USEFUL_BONUS: Final = 100.0
 ON_GPU_BONUS: Final = 100.0
 SLOW_TOKENS: Final = 10.0
 FAST_TOKENS: Final = 40.0
 USABLE_TOKENS: Final = 5.0
 """People read at 5 to 10 tokens/s: below it, an answer is waited for word by word."""
+SHORT_CONTEXT_FACTOR: Final = 0.95
 UNKNOWN_SPEED_FACTOR: Final = 0.8
 EMBEDDING_SHARE: Final = 0.15
 """Share of the memory that an embedding model may take before it costs points."""
 EMBEDDING_EXPONENT: Final = 0.25
 
 _EXPONENT: Final[dict[Prefer, float]] = {"speed": 0.9, "balance": 0.35, "quality": 0.08}
-_USABLE_EXPONENT: Final[dict[Prefer, float]] = {"speed": 1.0, "balance": 1.0, "quality": 0.4}
+_USABLE_EXPONENT: Final[dict[Prefer, float]] = {"speed": 1.5, "balance": 1.5, "quality": 0.5}
 _COMFORT: Final[dict[Prefer, float]] = {"speed": 3.0, "balance": 1.0, "quality": 0.6}
 
 
@@ -99,25 +102,31 @@ def memory_factor(needed_bytes: int, memory_bytes: int) -> float:
 def total_score(
     quality: Quality,
     role: RoleProfile,
-    estimate: FitEstimate,
+    speed: float | None,
     *,
-    loss: float,
+    on_gpu: bool,
+    needed_bytes: int,
     memory_bytes: int,
+    loss: float,
     prefer: Prefer = "balance",
+    short_context: bool = False,
 ) -> Score:
     """Return the score of a model whose fit on the machine is known.
 
-    `loss` is the quantization's, `memory_bytes` what the machine offers to models.
+    `speed` is in tokens per second, `loss` the quantization's, `needed_bytes` what the model
+    takes of the `memory_bytes` that the machine offers to models;
+    `short_context` says that the role's usual context did not fit and a shorter one did.
     """
     if role.name == "embeddings":
         points = quality.plain * (1 - loss)
-        factor = memory_factor(estimate.memory.total_bytes, memory_bytes)
+        factor = memory_factor(needed_bytes, memory_bytes)
     else:
-        speed = expected_speed(estimate)
         points = quality.at(thinking_share(role, speed)) * (1 - loss)
         factor = speed_factor(speed, role, prefer)
+    if short_context:
+        points *= SHORT_CONTEXT_FACTOR
     useful = points >= role.useful_quality
-    bonus = ON_GPU_BONUS if estimate.placement.verdict == "gpu" and useful else 0.0
+    bonus = (USEFUL_BONUS + ON_GPU_BONUS * on_gpu) if useful else 0.0
     return Score(points * factor + bonus, points, quality.confidence, factor, loss)
 
 

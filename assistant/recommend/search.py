@@ -40,6 +40,12 @@ _ON_GPU_AT_LEAST: Final = 0.6
 _ON_GPU_AT_LEAST_PER_LAYER_EMBEDDINGS: Final = 0.2
 """Shares of a file that surely go to the GPU: embedding tables stay in RAM."""
 _READ_AT_LEAST: Final = 0.5
+ASSUMED_BYTES_PER_S: Final = 20e9
+"""What a machine of unknown memory bandwidth is taken to read, to compare models: two channels
+of DDR4-2400 at half their peak, as virtual machines reach."""
+RAM_SHARE: Final = 0.6
+"""Share of the RAM bandwidth that CPUs reach, between laptops and desktops."""
+SMALLEST_BATCH: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,45 +90,104 @@ class Search:
         total = self.machine.ram.total_bytes or self.machine.ram.available_bytes or 0
         return max(0, total - max(RESERVED_RAM, int(total * RESERVED_SHARE)))
 
+    @property
+    def ram_bytes_per_s(self) -> float:
+        """What is read from RAM in a second, of its bandwidth if that is known."""
+        bandwidth = self.machine.ram.bandwidth_gb_per_s
+        return ASSUMED_BYTES_PER_S if bandwidth is None else bandwidth * 1e9 * RAM_SHARE
+
     def estimate(self, candidate: Candidate) -> Option | None:
         """Return the option of a candidate, estimated once; None when it cannot be."""
         name = candidate.tag.name
         if name not in self.options:
-            estimate = estimate_tag(
-                candidate.card, candidate.tag, self.machine, num_ctx=self._num_ctx(candidate.card)
-            )
-            if estimate is None:
+            contexts = self._contexts(candidate.card)
+            option = self._estimated(candidate, contexts[0])
+            if option is not None and self.gpu_bytes and option.verdict != "gpu":
+                for num_ctx in contexts[1:]:
+                    shorter = self._estimated(candidate, num_ctx)
+                    if shorter is not None and shorter.verdict == "gpu":
+                        option = shorter
+                        break
+            if option is None:
                 return None
-            score = total_score(
-                candidate.quality, self.role, estimate, loss=candidate.loss,
-                memory_bytes=self.gpu_bytes or self.ram_bytes, prefer=self.needs.prefer,
-            )  # fmt: skip
-            self.options[name] = Option(candidate, estimate, score)
+            self.options[name] = option
         return self.options[name]
 
     def fits(self, option: Option) -> bool:
         """True when the option runs, and leaves the system its RAM."""
-        if option.verdict == "none":
-            return False
-        return option.verdict == "gpu" or option.estimate.host.total_bytes <= self.ram_bytes
+        if option.verdict in ("none", "gpu"):
+            return option.verdict == "gpu"
+        shared = self.machine.unified_memory
+        held = option.estimate.memory if shared else option.estimate.host
+        return held.total_bytes <= self.ram_bytes
 
     def is_useful(self, option: Option) -> bool:
         """True when the option's quality reaches what the role calls useful."""
         return option.score.quality >= self.role.useful_quality
 
-    def _num_ctx(self, card: ModelCard) -> int:
-        wanted = self.needs.num_ctx or self.role.num_ctx
-        return min(wanted, card.context_length or wanted)
+    def _contexts(self, card: ModelCard) -> list[int]:
+        """Return the context asked for or usual, then what a small card may fall back to."""
+        usual = self.needs.num_ctx or self.role.num_ctx
+        contexts = [min(usual, card.context_length or usual)]
+        if self.needs.num_ctx is None and self.role.least_ctx < contexts[0]:
+            contexts.append(self.role.least_ctx)
+        return contexts
+
+    def _estimated(self, candidate: Candidate, num_ctx: int) -> Option | None:
+        estimate = estimate_tag(candidate.card, candidate.tag, self.machine, num_ctx=num_ctx)
+        if estimate is None:
+            return None
+        usual = self._contexts(candidate.card)[0]
+        score = total_score(
+            candidate.quality,
+            self.role,
+            self._comparable_speed(candidate, estimate),
+            on_gpu=estimate.placement.verdict == "gpu",
+            needed_bytes=estimate.memory.total_bytes,
+            loss=candidate.loss,
+            memory_bytes=self.gpu_bytes or self.ram_bytes,
+            prefer=self.needs.prefer,
+            short_context=num_ctx < usual,
+        )
+        return Option(candidate, estimate, score)
+
+    def _comparable_speed(self, candidate: Candidate, estimate: FitEstimate) -> float | None:
+        """Return the speed that counts for the score, which must not fall with more memory.
+
+        What spills out of a GPU is compared as if RAM held all of it: how fast it really is
+        depends on what lands where, and is known to an order of magnitude only. So is what
+        runs on a machine of unknown bandwidth. With more free memory Ollama takes bigger
+        batches, whose padding a windowed cache's estimate counts as read: windowed models are
+        compared at the smallest batch.
+        """
+        spills = bool(self.gpu_bytes) and estimate.placement.verdict != "gpu"
+        if spills or estimate.speed.decode is None:
+            read = candidate.bytes * candidate.active_share
+            return self.ram_bytes_per_s / read if read and self.role.name != "embeddings" else None
+        architecture = candidate.card.architecture
+        if architecture is None or not architecture.sliding_window:
+            return expected_speed(estimate)
+        smallest = estimate_tag(
+            candidate.card, candidate.tag, self.machine,
+            num_ctx=estimate.num_ctx, num_batch=SMALLEST_BATCH,
+        )  # fmt: skip
+        return expected_speed(smallest or estimate)
 
 
 def estimate_tag(
-    card: ModelCard, tag: Tag, machine: Machine, *, num_ctx: int | None, with_limits: bool = False
+    card: ModelCard,
+    tag: Tag,
+    machine: Machine,
+    *,
+    num_ctx: int | None,
+    num_batch: int | None = None,
+    with_limits: bool = False,
 ) -> FitEstimate | None:
     """Return the estimate of one tag, or None when the catalog's numbers do not allow one."""
     try:
         facts = facts_from_card(card, tag)
         others = [facts_from_card(card, other) for other in builds(card)] if with_limits else ()
-        options = RunOptions(num_ctx=num_ctx)
+        options = RunOptions(num_ctx=num_ctx, num_batch=num_batch)
         return estimate_fit(facts, machine, options, alternatives=others, with_limits=with_limits)
     except AssistantError:
         return None
@@ -165,14 +230,17 @@ def _search_ram(search: Search, pool: Iterable[Candidate], *, tries: int) -> Non
     """Try what runs from RAM, wholly or partly, best possible first."""
     memory = search.ram_bytes + search.gpu_bytes
     fitting = [c for c in pool if c.bytes * _ON_GPU_AT_LEAST <= memory]
-    bandwidth = search.machine.ram.bandwidth_gb_per_s or 0.0
+    bandwidth = search.ram_bytes_per_s / RAM_SHARE / 1e9
     if search.gpu_bytes:
         if tries != FALLBACK_TRIES:
             fitting = [c for c in fitting if _worth_spilling(search, c)]
-        bandwidth = 0.0
-    _best_first(search, fitting, bandwidth, search.fits, tries=tries)
+
+    def useful(option: Option) -> bool:
+        return search.fits(option) and search.is_useful(option)
+
+    _best_first(search, fitting, bandwidth, useful, tries=tries)
     if not search.gpu_bytes:
-        _for_labels(search, fitting, search.fits)
+        _for_labels(search, fitting, useful)
 
 
 def _best_first(

@@ -129,5 +129,9 @@ def _compared(row: ComparedModel) -> dict[str, Any]:
     }
 
 
-def _excluded(excluded: Excluded) -> dict[str, str]:
-    return {"model": excluded.model, "reason": excluded.reason}
+def _excluded(excluded: Excluded) -> dict[str, Any]:
+    return {
+        "model": excluded.model,
+        "reason": excluded.reason,
+        "missing_bytes": excluded.missing_bytes,
+    }

@@ -110,7 +110,7 @@ def _combine(searches: list[Search], options: tuple[Option, ...], memory: int) -
     value = 0.0
     for search, option, stays in zip(searches, options, loaded, strict=True):
         points = option.score.quality * option.score.speed_factor
-        if option.score.total >= ON_GPU_BONUS:
+        if option.verdict == "gpu":
             points += ON_GPU_BONUS
         weight = EMBEDDINGS_WEIGHT if search.role.name == "embeddings" else 1.0
         value += weight * points * (1.0 if stays else SWAPPED_SHARE)
