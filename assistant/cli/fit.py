@@ -77,7 +77,7 @@ def fit(
     offline: bool,
     plot: Path | None,
 ) -> None:
-    """Say whether a model fits, where, how fast, and what would help.
+    """Say whether a model fits, where, and how fast.
 
     MODEL is an Ollama name (llama3.1:8b, hf.co/user/repo:Q5_K_M), a path to a GGUF file, or
     a model installed on the Ollama server. What is left out takes the value that Ollama would

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from tests.contract.recorded_server import serving
 from tests.support.gguf_bytes import small_model
+from tests.support.registry_server import running_registry
 
 RTX_3060 = "RTX 3060 12GB, 32GB RAM"
 RunCli = Callable[..., Any]
@@ -150,6 +152,36 @@ def test_a_file_is_read_and_needs_no_catalog(run_cli: RunCli, tmp_path: Path) ->
     assert result.stdout.startswith("tiny.gguf")
     assert "from the file's own header" in result.stdout
     assert "ollama pull" not in result.stdout
+
+
+def test_a_model_of_a_registry_is_read_without_its_weights(run_cli: RunCli) -> None:
+    with running_registry() as registry:
+        registry.add_model(small_model(), name="someone/tiny", params={"num_ctx": 1024})
+        name = f"http://{registry.host}/someone/tiny:latest"
+        result = run_cli("fit", name, "--machine", RTX_3060, "--json")
+        assert (result.exit_code, result.stderr) == (0, "")
+        estimate = result.json["data"]["estimates"][0]
+        assert (estimate["source"], estimate["exact"]) == ("registry", True)
+        assert estimate["num_ctx"] == 1024
+        forbidden = run_cli("fit", name, "--machine", RTX_3060, "--offline")
+        assert forbidden.exit_code in (1, 2)
+
+
+def test_a_typing_error_without_network_is_met_with_near_names(run_cli: RunCli) -> None:
+    # No network but loopback here: the registry cannot be asked.
+    result = run_cli("fit", "lama3.1:8b", "--machine", RTX_3060)
+    assert result.exit_code == 2
+    assert "llama3.1:8b" in result.stderr
+
+
+def test_a_model_of_the_server_only_is_asked_of_the_server(
+    run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving("version", "show_smollm2") as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.host)
+        result = run_cli("fit", "my-model", "--machine", RTX_3060, "--offline", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.json["data"]["estimates"][0]["source"] == "server"
 
 
 def test_a_damaged_file_is_one_sentence(run_cli: RunCli, tmp_path: Path) -> None:
