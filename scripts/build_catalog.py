@@ -19,7 +19,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from catalog_architecture import architecture_fields, count_parameters, vision_bytes
+from catalog_architecture import (
+    architecture_fields,
+    count_parameters,
+    draft_parameters,
+    vision_bytes,
+)
 from catalog_tags import tag_rows
 
 Row = dict[str, Any]
@@ -131,6 +136,7 @@ def model_row(
         "hints": hints(fact),
         "inline_projector": inline_projector(fact, merged),
         "confidence": merged.get("confidence") or confidence(fact, arch),
+        "draft_parameters": draft_parameters(arch) if merged.get("draft_layer") else None,
         "mla_keys": mla_keys(fact, merged),
         "architecture": arch,
         "variants": variants(merged, by_id),

@@ -200,6 +200,26 @@ def count_parameters(arch: Row) -> int | None:
     return int(embeddings + width + blocks * (attention + forward + norms))
 
 
+def draft_parameters(arch: Row | None) -> int | None:
+    """Return the parameters of the one multi-token-prediction layer of a Qwen3.5 model.
+
+    A full-attention block with its output gate, its feed-forward (all experts), and the matrix
+    that joins the two inputs.
+    """
+    if arch is None:
+        return None
+    width = arch["embedding_length"]
+    queries = arch["key_length"] * arch["head_count"]
+    keys = arch["key_length"] * arch["head_count_kv"]
+    attention = width * (2 * queries + 2 * keys) + queries * width
+    if arch.get("expert_count"):
+        experts = arch["expert_count"] * arch["expert_feed_forward_length"]
+        inner = experts + arch.get("expert_shared_feed_forward_length", 0)
+    else:
+        inner = arch["feed_forward_length"]
+    return int(attention + 3 * width * inner + 2 * width * width)
+
+
 def vision_bytes(fact: Row) -> int | None:
     """Return the size of a Qwen-style vision tower inside the blob, kept in F16.
 

@@ -19,6 +19,8 @@ _PLAIN_IS_BASE = {"yi", "stablelm2", "qwen"}
 _PLAIN_IS_CODE_BASE = {"starcoder2"}
 _EMBEDDING = "embedding"
 _CONTEXT_UNITS = {"K": 1024, "M": 1024**2}
+# Template, licence, parameters and configuration: the median of the 636 manifests known.
+_SMALL_LAYERS = 12_081
 _PURPOSE_CODE = {"instruct": "i", "base": "b", "embedding": "e", "code-base": "c"}
 _EXACTNESS_CODE = {"exact": "x", "derived": "d", "listed": "l"}
 
@@ -42,7 +44,6 @@ def tag_row(fact: Row, group: list[Row], merged: Row) -> list[Any]:
     name = chosen_name(fact, names)
     first = group[0]
     purpose = tag_purpose(fact, names)
-    download, model, projector, exactness = tag_bytes(fact, first, merged)
     # Some MLX builds stand there twice, as `mlx` and under the level they are.
     level = next((t["quant"] for t in group if t["quant"] != "MLX"), first["quant"])
     quantization, aware = quantization_of(level or merged.get("quantization"))
@@ -54,6 +55,8 @@ def tag_row(fact: Row, group: list[Row], merged: Row) -> list[Any]:
         ),
         0,
     )
+    arithmetic = variant == 0 and not merged.get("ignore_derived")
+    download, model, projector, exactness = tag_bytes(fact, first, merged, derived=arithmetic)
     own = next(
         (
             entry["capabilities"]
@@ -118,8 +121,14 @@ def tag_purpose(fact: Row, names: list[str]) -> str:
     return "base" if fact["family"] in _PLAIN_IS_BASE else "instruct"
 
 
-def tag_bytes(fact: Row, tag: Row, merged: Row) -> tuple[int | None, int | None, int | None, str]:
-    """Return download, model and projector bytes, and how exact they are."""
+def tag_bytes(
+    fact: Row, tag: Row, merged: Row, *, derived: bool
+) -> tuple[int | None, int | None, int | None, str]:
+    """Return download, model and projector bytes, and how exact they are.
+
+    `derived` says whether the facts' tensor arithmetic holds for this tag: it was done with
+    the model's own architecture.
+    """
     model, total = tag.get("model_bytes"), tag.get("total_bytes")
     projector = tag.get("projector_bytes")
     known = fact.get("projector") or {}
@@ -128,11 +137,13 @@ def tag_bytes(fact: Row, tag: Row, merged: Row) -> tuple[int | None, int | None,
         projector = projector or merged.get("projector_bytes")
     if model is not None and total is None:
         total = model + (projector or 0)
-    if total is not None:
+    if model is not None:
         return total, model, projector, "exact"
-    derived = tag.get("derived_model_bytes")
-    if derived is not None:
-        return derived + (projector or 0), derived, projector, "derived"
+    if total is not None:
+        return total, total - (projector or 0) - _SMALL_LAYERS, projector, "derived"
+    arithmetic = tag.get("derived_model_bytes") if derived else None
+    if arithmetic is not None:
+        return arithmetic + (projector or 0), arithmetic, projector, "derived"
     listed = tag.get("size_gb_listed")
     return (None if listed is None else round(listed * 1e9)), None, projector, "listed"
 

@@ -46,7 +46,8 @@ class Tag:
 
     `download_bytes` is the whole pull, `model_bytes` the GGUF blob alone, `projector_bytes` a
     separate projector blob. `exactness` says where `model_bytes` (or, if None, `download_bytes`)
-    is from: a manifest (exact), tensor arithmetic (derived), or the two digits of the listing.
+    is from: a manifest (exact), tensor arithmetic or the exact download less the usual small
+    layers (derived), or the two digits of the listing.
     `pullable` is False for cloud-only tags and formats that are not GGUF.
     `architecture` and `capabilities` are given where they differ from the card's (the Llama
     distillation among the tags of deepseek-r1:8b); `quantization_aware` marks QAT builds.
@@ -85,7 +86,9 @@ class ModelCard:
     set by hand or are incomplete. `quantization_hints` are deviations of the library's files
     from the usual mix: `attn_v_f16` (attention V, or the fused QKV, kept in F16), `k_eq_v`
     (no V tensor on full-attention layers). `inline_projector_bytes` is the vision part inside
-    the model blob. `mla_keys` says whether the library's file carries the MLA keys, for
+    the model blob; `draft_parameters` are those of a multi-token-prediction layer that is in
+    the file, in the file's quantization, and is loaded for speculative decoding only.
+    `mla_keys` says whether the library's file carries the MLA keys, for
     models that have multi-head latent attention; None for all others.
     """
 
@@ -110,6 +113,7 @@ class ModelCard:
     quantization_hints: frozenset[str] = frozenset()
     inline_projector_bytes: int | None = None
     architecture_confidence: Literal["checked", "published", "doubtful"] = "published"
+    draft_parameters: int | None = None
     mla_keys: Literal["present", "absent", "unknown"] | None = None
     hf_repo: str | None = None
 

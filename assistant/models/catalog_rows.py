@@ -57,6 +57,7 @@ def build_card(row: dict[str, Any], catalog: dict[str, Any]) -> ModelCard:
         quantization_hints=frozenset(row.get("hints", ())),
         inline_projector_bytes=row.get("inline_projector"),
         architecture_confidence=row.get("confidence", "published"),
+        draft_parameters=row.get("draft_parameters"),
         mla_keys=row.get("mla_keys"),
         hf_repo=row.get("hf_repo"),
     )
