@@ -119,6 +119,10 @@ GPUS = {
         "Apple M5 Max (40-core GPU)", "apple", "unified", 107.52 * 1024, 614, None, "metal",
         "apple-m5", True,
     ),
+    "mac-m4-max": (
+        "Apple M4 Max (40-core GPU)", "apple", "unified", 49152, 546, None, "metal",
+        "apple-m4", True,
+    ),
     "mac-wired-limit": (
         "Apple M5 Max (40-core GPU)", "apple", "unified", 114688, 614, None, "metal",
         "apple-m5", True,

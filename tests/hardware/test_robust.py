@@ -166,12 +166,12 @@ outputs = st.none() | st.text(max_size=200) | st.sampled_from(
      '{"SPDisplaysDataType": [3, {}, {"sppci_cores": []}]}',
      "hw.memsize: -1\nhw.optional.arm64: 1", "hw.memsize: 99999999999999999999999999",
      "hw.memsize: 8589934592\nhw.optional.arm64: 1\niogpu.wired_limit_mb: x",
-     "(page size of 4096 bytes)\nPages active: x", "[" * 10_000]
+     "(page size of 4096 bytes)\nPages active: x", '"gpu-core-count" = 0', "[" * 10_000]
 )  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.dictionaries(st.sampled_from(["sysctl", "vm_stat", "system_profiler"]), outputs))
+@given(st.dictionaries(st.sampled_from(["sysctl", "vm_stat", "ioreg", "system_profiler"]), outputs))
 def test_no_command_output_raises(printed: dict[str, str | None]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         record = {"system": "Darwin", "commands": printed}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from assistant.machine.detect import detect_machine
+from assistant.machine.detect.apple import run_command
 from assistant.machine.detect.measure import measure_memory_bandwidth
 
 
@@ -53,3 +55,15 @@ def test_no_driver_library_is_loaded_without_a_gpu() -> None:
 def test_the_measured_bandwidth_is_plausible() -> None:
     single = measure_memory_bandwidth(seconds=0.2, threads=1)
     assert 0.5 < single < 5_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks what Windows says elsewhere")
+def test_windows_is_not_asked_where_it_is_not(tmp_path: Path) -> None:
+    machine = detect_machine(tmp_path, system="Windows", environ={}, home=tmp_path)
+    assert machine.accelerators == ()
+    assert {"processor name", "memory size"} <= {gap.what for gap in machine.unavailable}
+
+
+def test_a_command_that_is_not_there_has_no_output() -> None:
+    assert run_command(("/no/such/command",)) is None
+    assert run_command((sys.executable, "-c", "print('x')")) == "x\n"

