@@ -109,4 +109,6 @@ def stacked_bar(
 def _columns(value: float, whole: float, width: int) -> int:
     if whole <= 0 or value <= 0:
         return 0
+    if value >= whole:
+        return width
     return min(width, max(1, round(width * value / whole)))
