@@ -29,7 +29,7 @@ _LABELS: Final[dict[Role, str]] = {
     " context swap swapfile page-file pagefile adapter lora bandwidth",
     "computer": "laptop notebook ultrabook chromebook thinkpad pc mini-pc minipc computer machine"
     " desktop workstation server system box macbook macbook-pro macbook-air mac mac-mini mac-studio"
-    " mac-pro imac mbp mba nuc vps vm nas raspberry pi steam-deck phone tablet",
+    " mac-pro imac mbp mba nuc vps vm nas raspberry pi steam-deck phone tablet surface",
 }
 _FREE: Final = frozenset("free available spare left unused".split())
 _TOTAL: Final = frozenset("total combined altogether together".split())

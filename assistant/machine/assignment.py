@@ -68,12 +68,26 @@ def assign_amounts(words: Words) -> Draft:
         check_count(card.count, f"{card.count} x {card.text}")
         if words.has("laptop"):
             _prefer_laptop(card, draft)
-    wanted = [amount for amount in words.amounts if amount.role not in ("disk", "other")]
+    wanted = [amount for amount in words.amounts if _concerns(amount, draft)]
     for amount in wanted:
         _check_amount(amount)
     for amount in sorted(wanted, key=lambda a: a.role is None and not a.free):
         _assign(amount, draft)
+    if draft.generic_free is not None and not draft.generic:
+        draft.notes.append("The card: its whole memory was not stated, only what is free")
+        draft.generic.append(draft.generic_free)
     return draft
+
+
+def _concerns(amount: Amount, draft: Draft) -> bool:
+    """Say whether an amount is memory of this computer, not a disk or another card's."""
+    if amount.role in ("disk", "other"):
+        return False
+    text = draft.words.text
+    others = [card for card in draft.words.cards if card.alternative]
+    return _beside_card(amount, draft) is not None or not any(
+        _beside(amount, card, text) for card in others
+    )
 
 
 def check_count(count: int, text: str) -> None:
@@ -143,7 +157,7 @@ def _assign_vram(amount: Amount, draft: Draft) -> None:
         card.count = max(card.count, amount.count)
     elif amount.role == "vram" or amount.count > 1:
         draft.generic.append(amount)
-    elif draft.cards or (draft.ram is None and _is_ram_sized(amount, draft)):
+    elif draft.cards or (draft.ram is None and (draft.generic or _is_ram_sized(amount, draft))):
         _set_ram(amount, draft)
     else:
         draft.notes.append(f"{amount.text}: read as video memory (VRAM), not RAM")

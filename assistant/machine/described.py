@@ -39,7 +39,8 @@ def describe_machine(words: Words) -> Machine:
     draft = assign_amounts(words)
     accelerators = [one for card in draft.cards for one in accelerators_of(card, draft)]
     accelerators += generic_accelerators(draft)
-    if words.has("mac") and not accelerators and not words.cpus:
+    unified = draft.ram is not None and draft.ram.role == "unified"
+    if (words.has("mac") or unified) and not accelerators and not words.cpus:
         accelerators = [unknown_mac(draft)]
     if draft.free_notes:
         free = " and ".join(dict.fromkeys(draft.free_notes))

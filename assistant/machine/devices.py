@@ -148,26 +148,25 @@ def near_devices(text: str, *, limit: int = 3) -> tuple[str, ...]:
     """Return names of devices that look like `text`, nearest first, for a did-you-mean."""
     from difflib import SequenceMatcher
 
-    tokens = [t.text for t in tokenize(text) if t.text not in BRAND_WORDS]
-    wanted = " ".join(tokens)
+    wanted = " ".join(t.text for t in tokenize(text) if t.text not in BRAND_WORDS)
     digits = sorted(c for c in wanted if c.isdigit())
     if not wanted:
         return ()
     scored: dict[str, float] = {}
+    matcher = SequenceMatcher(None, b=wanted)
     for device in load_devices():
-        if device.kind == "cpu":
-            continue
-        for alias in device.aliases:
-            score = SequenceMatcher(None, wanted, alias).ratio()
-            if digits and digits == sorted(c for c in alias if c.isdigit()):
-                score += 0.15
-            label = device.name
-            if score > scored.get(label, 0):
-                scored[label] = score
+        for alias in device.aliases if device.kind != "cpu" else ():
+            same_digits = digits and digits == sorted(c for c in alias if c.isdigit())
+            bonus = _SAME_DIGITS if same_digits else 0.0
+            matcher.set_seq1(alias)
+            if matcher.quick_ratio() + bonus >= _NEAR_ENOUGH:
+                score = matcher.ratio() + bonus
+                scored[device.name] = max(score, scored.get(device.name, 0.0))
     best = sorted(scored.items(), key=lambda item: (-item[1], item[0]))
     return tuple(name for name, score in best[:limit] if score >= _NEAR_ENOUGH)
 
 
+_SAME_DIGITS: Final = 0.15
 _NEAR_ENOUGH: Final = 0.72
 
 

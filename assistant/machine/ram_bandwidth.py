@@ -91,6 +91,8 @@ def bandwidth_of_cpu(name: str) -> RamBandwidth | None:
 
     The device table wins where it lists the processor; else the maker's maximum for the series.
     """
+    if re.fullmatch(r"\d{4}[a-z]\w*", name.lower()):
+        name = f"ryzen 7 {name}"  # 5800X3D, 7840HS: only AMD numbers them so
     device = find_device(name)
     if device is not None and device.kind in ("cpu", "integrated", "unified"):
         return RamBandwidth(device.bandwidth_gb_per_s, f"the memory of a {device.name}")

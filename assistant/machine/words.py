@@ -219,9 +219,9 @@ _LATE_MARKS: Final[tuple[tuple[MarkKind, str, str], ...]] = (
     ),
     (
         "computer",
-        "pc nuc computer desktop station server machine vps vm nas box rig",
+        "pc nuc computer desktop station server machine vps vm nas box rig surface",
         r"\b(?:mini[ -]?pc|nuc|pc|computer|desktop|workstation|server|machine|vps|vm|nas|box"
-        r"|rig)s?\b",
+        r"|rig|surface(?: (?:pro|go|laptop|book))?)s?\b",
     ),
     ("windows", "win wsl", r"\b(?:windows|win ?1[01]|wsl2?)(?: ?1[01])?\b"),
     (
@@ -305,6 +305,7 @@ def _cpu_pattern() -> re.Pattern[str]:
         r"|(?:intel )?(?:celeron|pentium|atom)(?: (?:gold|silver))?(?: \w?\d{3,4}\w*)?"
         r"|(?:intel )?(?:processor )?n(?:95|97|100|150|200|305)\b"
         r"|(?:amd )?ryzen(?: [3579])?\b(?! ai| z1| \d)"
+        r"|[1-9]\d{3}x(?:3d|t)?|[5-9]\d{3}(?:hs|hx|u)"
         r"|(?:qualcomm )?snapdragon(?: x)?(?: (?:elite|plus))?)\b(?![.-]\d)"
     )
 
