@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import MACHINES, MIB, missing_nvml, read_record
+from conftest import MACHINES, MIB, missing_nvml, read_record, write_tree
 
 from assistant.units import GIB
 
@@ -300,3 +300,13 @@ def test_nvidia_on_windows_is_left_out_when_its_driver_does_not_answer(detected:
     gpu = machine.accelerators[0]
     assert gpu.memory_total_bytes == 8 * GIB
     assert not gpu.used_by_ollama
+
+
+def test_a_gpu_of_the_host_seen_from_a_container_is_said_to_be_one(
+    detected: Detect, tmp_path: Path
+) -> None:
+    write_tree(tmp_path, {".dockerenv": ""})
+    said = [text for text in detected("rx-7900-xtx").assumptions if "belongs to the host" in text]
+    assert len(said) == 1
+    write_tree(tmp_path, {"dev/dri/renderD128": ""})
+    assert not [text for text in detected("rx-7900-xtx").assumptions if "host" in text]

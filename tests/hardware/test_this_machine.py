@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -67,3 +68,26 @@ def test_windows_is_not_asked_where_it_is_not(tmp_path: Path) -> None:
 def test_a_command_that_is_not_there_has_no_output() -> None:
     assert run_command(("/no/such/command",)) is None
     assert run_command((sys.executable, "-c", "print('x')")) == "x\n"
+
+
+def test_nvml_agrees_with_nvidia_smi() -> None:
+    """The check for a machine with an NVIDIA GPU; skipped everywhere else."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        pytest.skip("no nvidia-smi here")
+    query = "name,driver_version,memory.total,pci.bus_id"
+    printed = run_command((command, f"--query-gpu={query}", "--format=csv,noheader,nounits"))
+    if not printed:
+        pytest.skip("nvidia-smi finds no GPU")
+    rows = [[field.strip() for field in line.split(",")] for line in printed.splitlines()]
+    found = [gpu for gpu in detect_machine().accelerators if gpu.vendor == "nvidia"]
+    assert len(found) >= len(rows)
+    for gpu, (name, driver, total, bus_id) in zip(found, rows, strict=False):
+        assert gpu.name == name
+        assert gpu.driver == driver
+        assert (gpu.bus_id or "")[-7:] == bus_id.lower()[-7:]
+        assert gpu.compute_capability
+        if total.isdigit() and gpu.kind == "discrete":
+            assert gpu.memory_total_bytes is not None
+            # CUDA has what nvidia-smi calls total, less the driver's reserve.
+            assert 0.95 * int(total) * 1024**2 <= gpu.memory_total_bytes <= int(total) * 1024**2

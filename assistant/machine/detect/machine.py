@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from assistant.machine.detect.container import Limits, detect_container
 from assistant.machine.detect.cpu import board_model, detect_cpu
 from assistant.machine.detect.disk import detect_disk
-from assistant.machine.detect.files import pairs, read_text
+from assistant.machine.detect.files import exists, pairs, read_text
 from assistant.machine.detect.memory import detect_memory
 from assistant.machine.detect.memory_speed import detect_memory_modules
 from assistant.machine.detect.notes import Notes, Reading, Surroundings
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from assistant.machine.detect.pci import PciGpu
     from assistant.machine.detect.windows import WindowsSystem
 
+_CONTAINERS: Final = ("docker", "podman", "lxc", "kubernetes", "systemd-nspawn")
 _NO_GPUS: Final[tuple[Accelerator, ...]] = ()
 
 
@@ -112,6 +113,7 @@ def _linux(
     around = Surroundings(root, ram, server, cpu.name)
     found = _gpus(adapters, around, tegra, nvml, notes)
     kind = limits.container.kind if limits.container else None
+    _note_missing_devices(root, kind, found, notes)
     notes.unavailable.extend(wsl_gaps(root, kind, found))
     ram = notes.guard(
         "memory bandwidth", lambda: Reading(_with_bandwidth(root, ram, cpu, found)), ram
@@ -255,6 +257,18 @@ def _linux_name(root: Path, system: str) -> str:
 def _is_unified(accelerators: Sequence[Accelerator]) -> bool:
     """Return whether the GPUs share the memory: there are some, and none has its own."""
     return bool(accelerators) and all(gpu.kind != "discrete" for gpu in accelerators)
+
+
+def _note_missing_devices(
+    root: Path, kind: str | None, accelerators: Sequence[Accelerator], notes: Notes
+) -> None:
+    """Say when a container shows a GPU under /sys that it was not given the devices of."""
+    shown = [gpu.name for gpu in accelerators if gpu.vendor in ("amd", "intel")]
+    if shown and kind in _CONTAINERS and not exists(root / "dev/dri"):
+        notes.assume(
+            f"{' and '.join(shown)} belongs to the host: /dev/dri is not in this container, so "
+            "an Ollama server in here would not see it."
+        )
 
 
 def _note_hidden_gpus(environ: Mapping[str, str], machine: Machine, notes: Notes) -> None:

@@ -32,7 +32,6 @@ _SIGNS: Final = (
     "proc/driver/nvidia/version",
     "dev/nvidiactl",
     "usr/lib/wsl/lib/libnvidia-ml.so.1",
-    "Windows/System32/nvml.dll",
 )
 _UNIFIED_NAME: Final = r"\b(?:gb10|tegra|thor|orin|xavier)\b|\(nvgpu\)"
 # Compute capabilities that only integrated GPUs have: Jetson Nano, TX2, Xavier, Orin, Thor
