@@ -38,6 +38,9 @@ FAST_TOKENS: Final = 40.0
 USABLE_TOKENS: Final = 5.0
 """People read at 5 to 10 tokens/s: below it, an answer is waited for word by word."""
 SHORT_CONTEXT_FACTOR: Final = 0.95
+ROOMY_SHARE: Final = 0.5
+CROWDING_EXPONENT: Final = 0.5
+"""What spills over half of the RAM costs: the rest of the computer feels it."""
 UNKNOWN_SPEED_FACTOR: Final = 0.8
 EMBEDDING_SHARE: Final = 0.15
 """Share of the memory that an embedding model may take before it costs points."""
@@ -110,12 +113,14 @@ def total_score(
     loss: float,
     prefer: Prefer = "balance",
     short_context: bool = False,
+    crowding: float = 0.0,
 ) -> Score:
     """Return the score of a model whose fit on the machine is known.
 
     `speed` is in tokens per second, `loss` the quantization's, `needed_bytes` what the model
     takes of the `memory_bytes` that the machine offers to models;
-    `short_context` says that the role's usual context did not fit and a shorter one did.
+    `short_context` says that the role's usual context did not fit and a shorter one did;
+    `crowding` is the share of the RAM that a model takes which was to run on a GPU.
     """
     if role.name == "embeddings":
         points = quality.plain * (1 - loss)
@@ -125,6 +130,8 @@ def total_score(
         factor = speed_factor(speed, role, prefer)
     if short_context:
         points *= SHORT_CONTEXT_FACTOR
+    if crowding > ROOMY_SHARE:
+        factor *= (ROOMY_SHARE / crowding) ** CROWDING_EXPONENT
     useful = points >= role.useful_quality
     bonus = (USEFUL_BONUS + ON_GPU_BONUS * on_gpu) if useful else 0.0
     return Score(points * factor + bonus, points, quality.confidence, factor, loss)

@@ -45,6 +45,12 @@ ASSUMED_BYTES_PER_S: Final = 20e9
 of DDR4-2400 at half their peak, as virtual machines reach."""
 RAM_SHARE: Final = 0.6
 """Share of the RAM bandwidth that CPUs reach, between laptops and desktops."""
+GPU_SHARE: Final = 0.8
+"""The same for GPUs, to compare what is split between both."""
+FILLED_SHARE: Final = 0.6
+LEAST_SPILLED: Final = 0.1
+"""Share of a GPU's free memory that a spilled model's weights fill, beside cache, buffers and
+margins, and the least share that is taken to spill."""
 SMALLEST_BATCH: Final = 256
 
 
@@ -95,6 +101,12 @@ class Search:
         """What is read from RAM in a second, of its bandwidth if that is known."""
         bandwidth = self.machine.ram.bandwidth_gb_per_s
         return ASSUMED_BYTES_PER_S if bandwidth is None else bandwidth * 1e9 * RAM_SHARE
+
+    @property
+    def gpu_bandwidth(self) -> float:
+        """GB/s of the fastest GPU, 0 without one or when unknown."""
+        found = [a.bandwidth_gb_per_s or 0.0 for a in self.machine.usable_accelerators]
+        return max(found, default=0.0)
 
     def estimate(self, candidate: Candidate) -> Option | None:
         """Return the option of a candidate, estimated once; None when it cannot be."""
@@ -148,22 +160,22 @@ class Search:
             memory_bytes=self.gpu_bytes or self.ram_bytes,
             prefer=self.needs.prefer,
             short_context=num_ctx < usual,
+            crowding=self._crowding(candidate, estimate),
         )
         return Option(candidate, estimate, score)
 
     def _comparable_speed(self, candidate: Candidate, estimate: FitEstimate) -> float | None:
         """Return the speed that counts for the score, which must not fall with more memory.
 
-        What spills out of a GPU is compared as if RAM held all of it: how fast it really is
-        depends on what lands where, and is known to an order of magnitude only. So is what
-        runs on a machine of unknown bandwidth. With more free memory Ollama takes bigger
-        batches, whose padding a windowed cache's estimate counts as read: windowed models are
-        compared at the smallest batch.
+        What spills out of a GPU is compared by the share of the file that stays in RAM: how
+        fast it really is depends on what lands where, and is known to an order of magnitude
+        only. So is what runs on a machine of unknown bandwidth. With more free memory Ollama
+        takes bigger batches, whose padding a windowed cache's estimate counts as read:
+        windowed models are compared at the smallest batch.
         """
         spills = bool(self.gpu_bytes) and estimate.placement.verdict != "gpu"
         if spills or estimate.speed.decode is None:
-            read = candidate.bytes * candidate.active_share
-            return self.ram_bytes_per_s / read if read and self.role.name != "embeddings" else None
+            return self._spilled_speed(candidate)
         architecture = candidate.card.architecture
         if architecture is None or not architecture.sliding_window:
             return expected_speed(estimate)
@@ -172,6 +184,24 @@ class Search:
             num_ctx=estimate.num_ctx, num_batch=SMALLEST_BATCH,
         )  # fmt: skip
         return expected_speed(smallest or estimate)
+
+    def _crowding(self, candidate: Candidate, estimate: FitEstimate) -> float:
+        """Return the share of the RAM left to models which a spilled one would take."""
+        if not self.gpu_bytes or estimate.placement.verdict == "gpu" or not self.ram_bytes:
+            return 0.0
+        return self._spilled_bytes(candidate) / self.ram_bytes
+
+    def _spilled_bytes(self, candidate: Candidate) -> float:
+        """Return what of a file surely stays in RAM, so that more VRAM never means more."""
+        return max(0.0, candidate.bytes - FILLED_SHARE * self.gpu_bytes)
+
+    def _spilled_speed(self, candidate: Candidate) -> float | None:
+        read = candidate.bytes * candidate.active_share
+        if not read or self.role.name == "embeddings":
+            return None
+        in_ram = max(LEAST_SPILLED, self._spilled_bytes(candidate) / candidate.bytes)
+        gpu_bytes_per_s = GPU_SHARE * self.gpu_bandwidth * 1e9 or self.ram_bytes_per_s
+        return 1 / (read * (in_ram / self.ram_bytes_per_s + (1 - in_ram) / gpu_bytes_per_s))
 
 
 def estimate_tag(
@@ -215,12 +245,11 @@ def search_options(
 
 def _search_gpu(search: Search, pool: Iterable[Candidate]) -> None:
     fitting = [c for c in pool if _least_gpu_bytes(c) <= search.gpu_bytes]
-    bandwidth = max((a.bandwidth_gb_per_s or 0.0) for a in search.machine.usable_accelerators)
 
     def on_gpu(option: Option) -> bool:
         return option.verdict == "gpu" and search.is_useful(option)
 
-    _best_first(search, fitting, bandwidth, on_gpu)
+    _best_first(search, fitting, search.gpu_bandwidth, on_gpu)
     _for_labels(search, fitting, on_gpu)
     found = any(on_gpu(option) for option in search.options.values())
     _search_ram(search, pool, tries=PARTIAL_TRIES if found else FALLBACK_TRIES)
@@ -232,6 +261,7 @@ def _search_ram(search: Search, pool: Iterable[Candidate], *, tries: int) -> Non
     fitting = [c for c in pool if c.bytes * _ON_GPU_AT_LEAST <= memory]
     bandwidth = search.ram_bytes_per_s / RAM_SHARE / 1e9
     if search.gpu_bytes:
+        bandwidth = 0.0  # a part is read from the GPU: no bound is known
         if tries != FALLBACK_TRIES:
             fitting = [c for c in fitting if _worth_spilling(search, c)]
 
