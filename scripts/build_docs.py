@@ -118,7 +118,9 @@ def command_output(line: str) -> str:
     """Return what `assistant LINE` prints, piped, 80 columns wide, standard error after it."""
     out, err = io.StringIO(), io.StringIO()
     with _terminal(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        run(shlex.split(line))
+        code = run(shlex.split(line))
+    if code != 0:
+        sys.exit(f"assistant {line}\nended with {code}:\n{err.getvalue()}")
     return out.getvalue() + err.getvalue()
 
 
