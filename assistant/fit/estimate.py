@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from assistant.fit.compute_buffer import compute_buffers, input_bytes
+from assistant.fit.compute_buffer import compute_buffers
 from assistant.fit.kv_cache import CacheBytes, cache_bytes
 from assistant.fit.notes import estimate_assumptions, estimate_notes
 from assistant.fit.placement import Demand, Placed, place
@@ -129,6 +129,7 @@ def run_in_room(facts: ModelFacts, room: Room, options: RunOptions) -> Run:
         num_batch=choices.num_batch,
         num_parallel=choices.num_parallel,
         flash_attention=choices.flash_attention,
+        kv_cache_type=choices.kv_cache_type,
     )
     tokens = min(choices.num_batch, choices.num_ctx * choices.num_parallel)
     demand = Demand(
@@ -136,15 +137,7 @@ def run_in_room(facts: ModelFacts, room: Room, options: RunOptions) -> Run:
         cache=cache,
         buffers=buffers,
         embedding_bytes=4 * arch.embedding_length * tokens,
-        input_bytes=0
-        if len(choices.gpus) < 2
-        else input_bytes(
-            arch,
-            num_ctx=choices.num_ctx,
-            num_batch=choices.num_batch,
-            num_parallel=choices.num_parallel,
-            flash_attention=choices.flash_attention,
-        ),
+        input_bytes=buffers.input_bytes,
         is_moe=arch.is_moe,
     )
     placed = place(demand, choices.gpus, host_bytes=room.host_bytes, num_gpu=_num_gpu(options))

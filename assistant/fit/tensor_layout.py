@@ -228,7 +228,7 @@ def _recurrent(arch: Architecture) -> list[Tensor]:
 
 def _feed_forward(arch: Architecture, block: int, *, moe: bool) -> list[Tensor]:
     width, inner = arch.embedding_length, arch.feed_forward_length[block]
-    gated = architecture_rule(arch.name).feed_forward in ("gated", "parallel")
+    gated = architecture_rule(arch.name).feed_forward == "gated"
     if not moe:
         if not inner:
             return []
