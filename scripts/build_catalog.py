@@ -338,7 +338,7 @@ def clean_source(source: str, name: str) -> tuple[str, str | None]:
         return "Artificial Analysis leaderboard, mean of up to 20 metrics", "2026-09-12"
     if source.startswith("S_AA"):
         return "Artificial Analysis Intelligence Index v4.3", "2026-09-14"
-    if source.startswith("find_string") and "2026-09-15" in source:
+    if "page read 2026-09-15" in source:
         return "public page quoting the score", "2026-09-15"
     date = "2026-10" if source.startswith("whatmodel.sh") else None
     if name.startswith("Arena Elo"):
@@ -349,7 +349,7 @@ def clean_source(source: str, name: str) -> tuple[str, str | None]:
         return source.removeprefix("S_MDEV, source ") + " (models.dev)", date
     text = source.replace(" via S_LLMLB", " (llm-leaderboard data set)")
     text = re.sub(r"\s*\([^()]*read[^()]*\)", "", text)
-    text = re.sub(r",?\s*(?:via\s+)?find_string ids? \d+(?:, \d+)*", "", text)
+    text = re.sub(r",?\s*(?:via\s+)?[a-z]+_[a-z]+ ids? \d+(?:, \d+)*", "", text)
     return text.strip(), date
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from assistant.models.card import ModelCard
 from assistant.models.catalog import load_catalog
 
 CATALOG = load_catalog()
 
 
-def _card(name: str):  # noqa: ANN202
+def _card(name: str) -> ModelCard:
     card = CATALOG.card(name)
     assert card is not None, name
     return card
@@ -223,3 +224,18 @@ def test_evidence_of_the_leading_models() -> None:
     assert score("qwen3-embedding:8b", "MTEB multilingual mean (task)") == 70.58
     by = {s.reported_by for s in _card("qwen3.5:27b").benchmarks if s.name.startswith("SWE")}
     assert by == {"maker", "independent"}
+
+
+def test_prediction_layers_explain_the_size_of_the_q8_files() -> None:
+    assert _card("qwen3.5:9b").draft_parameters == 243_269_632
+    assert _card("qwen3.8:27b").draft_parameters == 424_673_280
+    assert _card("ornith:9b").draft_parameters is None
+    assert _card("llama3.1:8b").draft_parameters is None
+
+
+def test_the_vision_part_of_a_file_is_known() -> None:
+    assert _card("gemma3:12b").inline_projector_bytes == 850_527_456
+    assert _card("ornith:9b").inline_projector_bytes is None
+    tag = _card("llava:7b").tag("llava:7b")
+    assert tag is not None
+    assert tag.projector_bytes == 624_434_368
