@@ -12,9 +12,10 @@ kernel turns its VRAM requests into GTT when the carve-out is the smaller (amdgp
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from assistant.machine.detect.device_facts import with_device_facts
 from assistant.machine.detect.files import (
     exists,
     list_directory,
@@ -160,8 +161,7 @@ def _read_one(
         notes.missing(f"memory of {name}", why_unreadable(path) + driver)
     override = gfx_override(around.environ) if has_kfd else None
     backend, why_not = _backend(override or gfx, has_kfd, integrated, around.environ)
-    if gpu.driver is not None and gpu.driver != "amdgpu":
-        why_not = f"its driver is {gpu.driver}, not amdgpu"
+    why_not = _why_no_driver(gpu, vram) or why_not
     if why_not:
         notes.assume(f"{name} is left out: {why_not}.")
     total, free = (vram.total, vram.free)
@@ -170,28 +170,30 @@ def _read_one(
     kind: Kind = "discrete"
     if integrated:
         kind = "unified" if gfx in ROCM_INTEGRATED else "integrated"
-    accelerator = Accelerator(
-        name=name,
-        vendor="amd",
-        kind=kind,
-        memory_total_bytes=total,
-        memory_free_bytes=free,
-        compute_capability=gfx,
-        driver=_driver_version(around.root, gpu),
-        backend=backend,
-        used_by_ollama=why_not is None,
-        carve_out_bytes=vram.total if integrated else None,
-        gtt_bytes=gtt.total if integrated else None,
-        bus_id=gpu.bus_id,
+    return with_device_facts(
+        Accelerator(
+            name=name,
+            vendor="amd",
+            kind=kind,
+            memory_total_bytes=total,
+            memory_free_bytes=free,
+            compute_capability=gfx,
+            driver=_driver_version(around.root, gpu),
+            backend=backend,
+            used_by_ollama=why_not is None,
+            carve_out_bytes=vram.total if integrated else None,
+            gtt_bytes=gtt.total if integrated else None,
+            bus_id=gpu.bus_id,
+        ),
+        device,
     )
-    if device is None or device.vendor != "amd":
-        return accelerator
-    return replace(
-        accelerator,
-        bandwidth_gb_per_s=device.bandwidth_gb_per_s,
-        device_class=device.device_class,
-        fp32_tflops=device.fp32_tflops,
-    )
+
+
+def _why_no_driver(gpu: PciGpu, vram: _Pool) -> str | None:
+    """Return why the card cannot be driven, or None when amdgpu drives it."""
+    if gpu.driver is not None and gpu.driver != "amdgpu":
+        return f"its driver is {gpu.driver}, not amdgpu"
+    return "no driver is loaded for it" if gpu.driver is None and vram.total is None else None
 
 
 def _pool(folder: Path, kind: str) -> _Pool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from assistant.machine.detect.cpu import device_class_of
+from assistant.machine.detect.device_facts import with_device_facts
 from assistant.machine.detect.files import pairs, parse_count
 from assistant.machine.detect.notes import Notes, Reading
 from assistant.machine.devices import find_device
@@ -228,26 +229,15 @@ def _silicon_gpu(
                 f"Metal lets the GPU use {gib(total)} of {gib(memory)}, the default of macOS"
                 f"{' ' + version if version else ''}; iogpu.wired_limit_mb would change it."
             )
-    if device is None or device.vendor != "apple":
-        return Accelerator(
-            name=title,
-            vendor="apple",
-            kind="unified",
-            memory_total_bytes=total,
-            memory_free_bytes=total,
-            backend="metal",
-        )
-    return Accelerator(
+    gpu = Accelerator(
         name=title,
         vendor="apple",
         kind="unified",
         memory_total_bytes=total,
         memory_free_bytes=total,
-        bandwidth_gb_per_s=device.bandwidth_gb_per_s,
         backend="metal",
-        device_class=device.device_class,
-        fp32_tflops=device.fp32_tflops,
     )
+    return with_device_facts(gpu, device)
 
 
 def _intel_mac_gpu(display: Mapping[str, Any]) -> Accelerator:

@@ -8,9 +8,9 @@ window where resizable BAR shows it. Used memory cannot be read from files at al
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from assistant.machine.detect.device_facts import with_device_facts
 from assistant.machine.detect.files import list_directory, read_count
 from assistant.machine.detect.gpu_names import gpu_name, unknown_name
 from assistant.machine.detect.notes import Notes, Reading, Surroundings
@@ -76,19 +76,17 @@ def _read_card(gpu: PciGpu, around: Surroundings, notes: Notes) -> Accelerator:
         why = "no driver is loaded for it"
     if why:
         notes.assume(f"{name} is left out: {why}.")
-    return Accelerator(
+    card = Accelerator(
         name=name,
         vendor="intel",
         kind="discrete",
         memory_total_bytes=total,
-        bandwidth_gb_per_s=device.bandwidth_gb_per_s if device else None,
         driver=gpu.driver,
         backend="vulkan",
-        device_class=device.device_class if device else None,
-        fp32_tflops=device.fp32_tflops if device else None,
         used_by_ollama=why is None,
         bus_id=gpu.bus_id,
     )
+    return with_device_facts(card, device)
 
 
 def _read_integrated(gpu: PciGpu, around: Surroundings, notes: Notes) -> Accelerator:
@@ -116,14 +114,8 @@ def _read_integrated(gpu: PciGpu, around: Surroundings, notes: Notes) -> Acceler
         bus_id=gpu.bus_id,
     )
     device = find_device(_series_name(name, gpu), ram.total_bytes, accept_cpu=False)
-    if device is None or device.vendor != "intel" or device.kind == "discrete":
-        return accelerator
-    return replace(
-        accelerator,
-        bandwidth_gb_per_s=device.bandwidth_gb_per_s,
-        device_class=device.device_class,
-        fp32_tflops=device.fp32_tflops,
-    )
+    shared = device is not None and device.kind != "discrete"
+    return with_device_facts(accelerator, device if shared else None)
 
 
 def _series_name(name: str, gpu: PciGpu) -> str:

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
+from assistant.machine.detect.device_facts import with_device_facts
 from assistant.machine.detect.files import exists, first_line, list_directory, read_text
 from assistant.machine.detect.gpu_names import gpu_name, unknown_name
 from assistant.machine.detect.notes import Notes, Reading
@@ -208,17 +209,8 @@ def _ask_one(
 
 def describe_nvidia(accelerator: Accelerator) -> Accelerator:
     """Return the accelerator with what the device table knows of its name filled in."""
-    memory = accelerator.memory_total_bytes
-    device = find_device(accelerator.name, memory, accept_cpu=False)
-    if device is None or device.vendor != "nvidia":
-        return accelerator
-    return replace(
-        accelerator,
-        bandwidth_gb_per_s=device.bandwidth_gb_per_s or accelerator.bandwidth_gb_per_s,
-        compute_capability=accelerator.compute_capability or device.compute_capability,
-        fp32_tflops=device.fp32_tflops or accelerator.fp32_tflops,
-        device_class=device.device_class,
-    )
+    device = find_device(accelerator.name, accelerator.memory_total_bytes, accept_cpu=False)
+    return with_device_facts(accelerator, device)
 
 
 def _capability(driver: _Driver, handle: object) -> str | None:

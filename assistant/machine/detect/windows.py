@@ -13,10 +13,10 @@ import contextlib
 import ctypes
 import re
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from assistant.machine.detect.cpu import device_class_of
+from assistant.machine.detect.device_facts import with_device_facts
 from assistant.machine.detect.memory_speed import memory_modules
 from assistant.machine.detect.notes import Notes, Reading
 from assistant.machine.detect.ollama_support import (
@@ -273,15 +273,7 @@ def _adapter(
         carve_out_bytes=dedicated if integrated else None,
         gtt_bytes=ram.total_bytes // 2 if integrated and ram.total_bytes else None,
     )
-    if device is None:
-        return accelerator
-    return replace(
-        accelerator,
-        bandwidth_gb_per_s=device.bandwidth_gb_per_s,
-        compute_capability=device.compute_capability if vendor == "nvidia" else device.gfx,
-        device_class=device.device_class,
-        fp32_tflops=device.fp32_tflops,
-    )
+    return with_device_facts(accelerator, device)
 
 
 def _is_integrated(vendor: Vendor, device: Device | None, dedicated: int | None, name: str) -> bool:
