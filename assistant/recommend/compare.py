@@ -89,7 +89,9 @@ def _scores(signals: tuple[Signal, ...]) -> tuple[tuple[str, float, str], ...]:
         title = f"rank for {task[0]}, of {task[1]}" if task else SCALES[signal.scale].title
         if signal.thinking is not None:
             title += " with thinking" if signal.thinking else " without thinking"
-        source = f"{signal.source} (maker)" if signal.by_maker else signal.source
+        source = signal.source
+        if signal.by_maker and not source.startswith("its maker"):
+            source += " (its maker's figure)"
         found.append((title, signal.value, source))
     return tuple(found)
 

@@ -27,13 +27,19 @@ if TYPE_CHECKING:
 MEASURED: Final = frozenset(
     {"Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0", "Q3_K_M", "Q2_K"}
 )
+ALMOST: Final = 0.97
+MUCH: Final = 10.0
+"""Percent of perplexity from which a smaller model serves better."""
 EVIDENCE: Final = (
     "Perplexity over 16-bit on Llama 3 8B: Q8_0 +0.04 %, Q6_K +0.35, Q5_K_M +0.9, Q4_K_M +2.8, "
     "Q2_K +56 (llama.cpp pull request 6936).",
     "Over 500,000 evaluations of Llama 3.1 put 4-bit weights within 1 to 2 % of 16-bit on tasks "
     "(arXiv 2411.02355).",
 )
-_TASK_EVIDENCE: Final = {
+_TASK_ALMOST: Final = 0.97
+MUCH: Final = 10.0
+"""Percent of perplexity from which a smaller model serves better."""
+EVIDENCE: Final = {
     "code": "Code: no measurement settles how much Q4 costs; Q5_K_M or Q6_K if it fits, Q4_K_M "
     "with tests and review otherwise.",
     "reasoning": "Mathematics and reasoning: one study finds that low bits hurt (arXiv "
@@ -62,7 +68,7 @@ def choose_quantization(
     tags = _by_size(builds(card))
     options = [o for tag in tags if (o := _option(card, tag, role, machine, context))]
     running = [o for o in options if o.estimate.placement.verdict != "none"]
-    chosen = max(running, key=lambda o: _value(o, role), default=None)
+    chosen = _best(running, role)
     marked = tuple(_mark(o, o is chosen) for o in options)
     picked = next((o for o in marked if o.chosen), None)
     return QuantizationChoice(
@@ -104,6 +110,15 @@ def _option(
     )  # fmt: skip
 
 
+def _best(options: list[QuantizationOption], role: RoleProfile) -> QuantizationOption | None:
+    """Return the best value; off the GPU the smallest that is almost as good, to spare RAM."""
+    best = max(options, key=lambda o: _value(o, role), default=None)
+    if best is None or best.estimate.placement.verdict == "gpu":
+        return best
+    almost = [o for o in options if _value(o, role) >= ALMOST * _value(best, role)]
+    return min(almost, key=lambda o: o.estimate.memory.total_bytes)
+
+
 def _value(option: QuantizationOption, role: RoleProfile) -> float:
     factor = speed_factor(expected_speed(option.estimate), role, _PREFER.get(role.name, "balance"))
     bonus = ON_GPU_BONUS if option.estimate.placement.verdict == "gpu" else 0.0
@@ -138,6 +153,8 @@ def _reasons(
         said.append(_why_not_larger(chosen, options[index + 1]))
     if index > 0:
         said.append(_why_not_smaller(chosen, options[index - 1]))
+    if (chosen.perplexity_increase or 0.0) > MUCH:
+        said.append("That costs much quality: a smaller model at Q4 or more serves better here.")
     return tuple(said)
 
 
@@ -181,7 +198,6 @@ def _cost(option: QuantizationOption) -> str:
         return "what it costs was not measured"
     if option.perplexity_increase < 0.005:
         return "it loses nothing"
-    return (
-        f"perplexity +{option.perplexity_increase:.2g} %, about "
-        f"{option.quality_loss * 100:.1f} % of a task score"
-    )
+    lost = option.quality_loss * 100
+    on_tasks = f"about {lost:.1f} % of a task score" if lost >= 0.05 else "nothing on tasks"
+    return f"perplexity +{option.perplexity_increase:.2g} %, {on_tasks}"

@@ -1,4 +1,4 @@
-"""Records of a recommendation."""
+"""Records of a recommendation, a set, a quantization choice and a comparison."""
 
 from __future__ import annotations
 
