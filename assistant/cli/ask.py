@@ -46,7 +46,7 @@ def ask(
     from assistant.cli.environment import environment_run_options
 
     del no_llm
-    text = _read_question(question)
+    text = _read_question(out, question)
     start = time.perf_counter()
     machine = None
     if machine_spec is not None:
@@ -69,11 +69,11 @@ def ask(
     )
 
 
-def _read_question(words: tuple[str, ...]) -> str:
+def _read_question(out: Output, words: tuple[str, ...]) -> str:
     text = " ".join(words)
     if words == ("-",):
         if sys.stdin.isatty():
-            click.echo("Type the question, then Ctrl-D.", err=True)
+            out.note("Type the question, then Ctrl-D.")
         text = sys.stdin.read(MAX_QUESTION_CHARACTERS + 1)
     if len(text) > MAX_QUESTION_CHARACTERS:
         raise click.UsageError(

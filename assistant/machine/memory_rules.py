@@ -28,21 +28,27 @@ _LEAST_CUDA: Final = 5.0
 
 _RESERVE_BYTES: Final = round(0.6 * GIB)
 _RESERVE_SHARE: Final = 0.005
+_RESERVE_MOST_SHARE: Final = 0.06
+_LAPTOP_RESERVE_BYTES: Final = GIB
 _APPLE_LARGE_BYTES: Final = 36 * GIB
 _OS_SHARE: Final = 0.25
 _OS_MOST_BYTES: Final = 4 * GIB
 
 
-def free_vram_bytes(total_bytes: int, *, ecc_on: bool = False) -> int:
+def free_vram_bytes(total_bytes: int, *, ecc_on: bool = False, laptop: bool = False) -> int:
     """Return the memory a card usually has free, for a card sold with `total_bytes`.
 
-    0.6 GiB and 0.5 % are taken by the driver and a desktop: free memory in llama.cpp and Ollama
+    0.6 GiB and 0.5 % are taken by the driver and a desktop, on cards up to 10 GiB no more than 6 %
+    (7.5 of 8 GiB are free on a desktop card): free memory in llama.cpp and Ollama
     logs people posted is 11.0 to 11.5 GiB of 12 (RTX 3060, 3080 Ti), 23.0 to 23.4 of 24 (3090,
     4090), 47.1 of 48 (A6000), 94.4 of 96 (RTX PRO 6000), 6.9 of 8 and 5.1 of 6 on laptops.
     Cards with ECC on lose 1/16 more (T4: 14.7 GiB free of 16).
     """
     usable = total_bytes - total_bytes // 16 if ecc_on else total_bytes
-    return max(usable // 2, usable - _RESERVE_BYTES - round(_RESERVE_SHARE * usable))
+    reserve = _RESERVE_BYTES + round(_RESERVE_SHARE * usable)
+    if laptop:
+        return max(usable // 2, usable - _LAPTOP_RESERVE_BYTES)
+    return usable - min(reserve, round(_RESERVE_MOST_SHARE * usable))
 
 
 def apple_working_set_bytes(ram_bytes: int) -> int:

@@ -61,7 +61,7 @@ def accelerators_of(card: Card, draft: Draft) -> list[Accelerator]:
         vendor=device.vendor,
         kind="discrete",
         memory_total_bytes=total,
-        memory_free_bytes=_free(card.free, total, draft, ecc_on=device.ecc_on),
+        memory_free_bytes=_free(card.free, total, draft, device=device),
         bandwidth_gb_per_s=device.bandwidth_gb_per_s,
         compute_capability=device.compute_capability or device.gfx,
         backend=ollama_backend(device),
@@ -270,9 +270,13 @@ def _sold(sizes: set[int]) -> str:
     return " or ".join(f"{size // GIB}" for size in sorted(sizes)) + " GB"
 
 
-def _free(amount: Amount | None, total: int, draft: Draft, *, ecc_on: bool = False) -> int:
+def _free(amount: Amount | None, total: int, draft: Draft, *, device: Device | None = None) -> int:
     if amount is None:
-        free = free_vram_bytes(total, ecc_on=ecc_on)
+        free = free_vram_bytes(
+            total,
+            ecc_on=device is not None and device.ecc_on,
+            laptop=device is not None and "Laptop" in device.name,
+        )
         draft.free_notes.append(f"{gib_figure(free)} of {gib_figure(total)} GiB")
         return free
     if amount.size_bytes > total:

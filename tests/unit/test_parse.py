@@ -218,7 +218,7 @@ def test_the_maker_of_a_card_without_a_name_is_heard(
         ("RTX 3060, 10 GB VRAM free", 10),
         ("M2 Max 32GB with 18GB free", 18),
         ("RTX 3060 12GB", 11.34),
-        ("8GB VRAM", 7.36),
+        ("8GB VRAM", 7.52),
         ("RTX 3090", 23.28),
     ],
 )
