@@ -17,7 +17,7 @@ def estimate_notes(
 ) -> tuple[str, ...]:
     """Return what a person should know about this estimate, most important first."""
     notes = [*_context_notes(facts, choices, cache), *facts.notes]
-    notes += _cache_notes(facts, choices, cache)
+    notes += _cache_notes(facts, choices)
     arch, placement = facts.architecture, placed.placement
     if placement.expert_layers_on_host and placement.verdict != "none":
         notes.append(
@@ -79,7 +79,7 @@ def _context_notes(facts: ModelFacts, choices: RunChoices, cache: CacheBytes) ->
     return []
 
 
-def _cache_notes(facts: ModelFacts, choices: RunChoices, cache: CacheBytes) -> list[str]:
+def _cache_notes(facts: ModelFacts, choices: RunChoices) -> list[str]:
     arch = facts.architecture
     layout = cache_layout(arch)
     notes = []

@@ -9,7 +9,7 @@ in RAM, from the first block on brought back as far as there is room.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from assistant.fit.compute_buffer import ComputeBuffers
@@ -20,9 +20,10 @@ from assistant.fit.room import FIT_MARGIN_BYTES, GpuRoom
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What is to be placed. `embedding_bytes` is one batch of embeddings, which a split graph
-    keeps on the host; `input_bytes` one batch of graph inputs, which several GPUs keep four
-    times over.
+    """What is to be placed.
+
+    `embedding_bytes` is one batch of embeddings, which a split graph keeps on the host;
+    `input_bytes` one batch of graph inputs, which several GPUs keep four times over.
     """
 
     weights: WeightBytes
@@ -114,8 +115,10 @@ def _projector_on_gpu(
 
 
 def _devices(gpus: Sequence[GpuRoom], projector: int) -> list[_Device]:
-    """Return the empty devices. A projector is reserved twice (MEMORY_MODEL 1.5): Ollama adds
-    it to every margin, and the runner to what the first device must hold.
+    """Return the empty devices.
+
+    A projector is reserved twice (MEMORY_MODEL 1.5): Ollama adds it to every margin, and the
+    runner to what the first device must hold.
     """
     margin = FIT_MARGIN_BYTES + projector
     return [
@@ -307,9 +310,7 @@ def _result(
     used = [device for device in devices if device.layers]
     if not used:
         placed = _on_host(demand, layers, host_bytes)
-        return Placed(
-            placed.placement, placed.gpu, placed.host, missing, placed.missing_bytes_in_all, False
-        )
+        return replace(placed, missing_gpu_bytes=missing)
     gpu_layers = sum(device.layers for device in used)
     experts_on_host = sum(len(device.dense) for device in used) if demand.is_moe else 0
     whole = gpu_layers == layers and not experts_on_host

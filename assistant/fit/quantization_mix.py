@@ -130,7 +130,7 @@ class QuantizationMix:
                 return "Q8_0"
             return "Q6_K"
         if role in ("attn_v", "attn_qkv", "attn_kv_b"):
-            return self._attention_value(role, index, count)
+            return self._attention_value(index, count)
         if role == "attn_k":
             return "Q8_0" if self.expert_count == 8 else self.base
         if role == "attn_output":
@@ -139,15 +139,13 @@ class QuantizationMix:
             return self._ffn_down(index, count)
         return self.base
 
-    def _attention_value(self, role: Role, index: int, count: int) -> str:
+    def _attention_value(self, index: int, count: int) -> str:
         name, chosen = self.name, self.base
         if name == "Q2_K":
             chosen = "Q4_K" if self.query_groups >= 4 else "Q3_K"
         elif name == "Q3_K_M":
             chosen = "Q5_K" if index < 2 else "Q4_K"
-        elif name == "Q3_K_L":
-            chosen = "Q5_K"
-        elif name in ("IQ4_NL", "IQ4_XS") and self.query_groups >= 4:
+        elif name == "Q3_K_L" or (name in ("IQ4_NL", "IQ4_XS") and self.query_groups >= 4):
             chosen = "Q5_K"
         elif name in ("Q4_K_M", "Q5_K_M") and uses_more_bits(index, count):
             chosen = "Q6_K"

@@ -40,19 +40,22 @@ _SIZE_ONLY = r"(\d+(?:\.\d+)?)\s*([bm])(?:illion)?(?:\s+parameters?)?(?:[\s,@]+(
 class CatalogReader(Protocol):
     """Finds a model by name (`assistant.models.catalog.Catalog`)."""
 
-    def find(self, text: str, quantization: str | None = None) -> tuple[ModelCard, Tag]: ...
+    def find(self, text: str, quantization: str | None = None) -> tuple[ModelCard, Tag]:
+        """Return card and tag; UnknownModelError when there are none."""
 
 
 class ServerReader(Protocol):
     """Asks a server about an installed model (`assistant.ollama.client.OllamaClient`)."""
 
-    def show(self, name: str) -> Shown: ...
+    def show(self, name: str) -> Shown:
+        """Return what the server knows; UnknownModelError or OllamaError otherwise."""
 
 
 class ModelReader(Protocol):
     """Asks a registry about a model (`assistant.models.registry.RegistryReader`)."""
 
-    def read(self, name: ModelName, *, with_header: bool = True) -> RegistryModel: ...
+    def read(self, name: ModelName, *, with_header: bool = True) -> RegistryModel:
+        """Return what the registry knows; RegistryError or UnknownModelError otherwise."""
 
 
 def resolve_model(

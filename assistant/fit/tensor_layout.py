@@ -61,10 +61,13 @@ def _matrix(role: Role, row: int, columns: int) -> Tensor:
 
 
 @lru_cache(maxsize=1024)
-def tensor_layout(arch: Architecture, *, tied: bool, k_eq_v: bool = False) -> TensorLayout:
+def tensor_layout(
+    arch: Architecture, *, tied: bool, k_eq_v: bool = False, per_layer_f16: bool = False
+) -> TensorLayout:
     """Return the tensors that a file of this architecture has.
 
-    `k_eq_v` leaves out V on blocks without a window, as in some gemma4 files.
+    `k_eq_v` leaves out V on blocks without a window, as in some gemma4 files; with
+    `per_layer_f16` the per-layer embeddings are in two bytes, as in Ollama's own files.
     """
     cache = cache_layout(arch)
     kinds: dict[tuple[int, ...], int] = {}
@@ -98,7 +101,7 @@ def tensor_layout(arch: Architecture, *, tied: bool, k_eq_v: bool = False) -> Te
     output: list[Tensor] = [Tensor("kept", 1, width)]
     per_layer = arch.embedding_length_per_layer_input * arch.block_count
     if per_layer:
-        inputs = (_matrix("token_embd", per_layer, vocab),)
+        inputs = (_matrix("half" if per_layer_f16 else "token_embd", per_layer, vocab),)
         output.append(_matrix("half", width, per_layer))
     if arch.is_embedding and architecture_rule(arch.name).cache == "none":
         inputs = (*inputs, Tensor("kept", width, width * (arch.context_length or 512)))

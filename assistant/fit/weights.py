@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from assistant.fit.architecture_rules import architecture_rule
 from assistant.fit.quantization_mix import QuantizationMix
 from assistant.fit.records import WeightBytes
-from assistant.fit.tensor_layout import tensor_layout
+from assistant.fit.tensor_layout import Tensor, tensor_layout
 from assistant.models.architecture import Architecture
 from assistant.models.quantization import bits_per_weight
 
@@ -38,10 +38,12 @@ class TensorSize(Protocol):
     """One row of a tensor table."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Full name, `blk.0.attn_q.weight`."""
 
     @property
-    def bytes(self) -> int: ...
+    def bytes(self) -> int:
+        """Size without padding."""
 
 
 def weights_from_tensors(
@@ -139,7 +141,9 @@ def _rebuilt(
     arch: Architecture, quantization: str, hints: frozenset[str]
 ) -> tuple[WeightBytes, int]:
     tied = bool(arch.tied_embeddings)
-    layout = tensor_layout(arch, tied=tied, k_eq_v="k_eq_v" in hints)
+    layout = tensor_layout(
+        arch, tied=tied, k_eq_v="k_eq_v" in hints, per_layer_f16="per_layer_f16" in hints
+    )
     mix = QuantizationMix(
         quantization,
         query_groups=arch.head_count[0] // arch.head_count_kv[0] if arch.head_count_kv[0] else 0,
@@ -173,8 +177,8 @@ def _rebuilt(
         blocks.append(sizes[key][0])
         experts.append(sizes[key][1])
 
-    def outside(tensor: object) -> int:
-        return mix.bytes_of(tensor.role, tensor.row, tensor.elements, index=0, count=count)  # type: ignore[attr-defined]
+    def outside(tensor: Tensor) -> int:
+        return mix.bytes_of(tensor.role, tensor.row, tensor.elements, index=0, count=count)
 
     embedding = outside(layout.token_embedding)
     weights = WeightBytes(
