@@ -54,10 +54,13 @@ _LEVEL = re.compile(
 _WRITTEN_TAG = re.compile(r"[a-z0-9._-]+:[a-z0-9._-]+")
 _ABOUT_MODELS = re.compile(
     r"\b(?:models?|llms?|ollama|[vd]?ram|gpus?|cards?|licen[cs]e[ds]?|context|quant\w*|param\w*"
-    r"|tokens?|\d+\s?gb|fits?|runs?|run|pull|apache|mit|commercial\w*|tags?)\b"
+    r"|tokens?|\d+\s?gb|fits?|runs?|run|pull|apache|mit|commercial\w*|tags?|languages?|good|better"
+    r"|releas\w*|who (?:makes|made)|cod(?:e|ing)|chat)\b"
 )
 _WORD = re.compile(r"(?<![a-z0-9])[a-z]{4,}[a-z0-9.]*[a-z0-9]")
-_NOT_A_NAME: Final = frozenset({"ollama", "small", "gamma", "command", "commands"})
+_NOT_A_NAME: Final = frozenset(
+    {"ollama", "small", "gamma", "command", "commands", "multilingual", "multilanguage"}
+)
 _PLAIN_WORDS: Final = frozenset({"instruct", "chat", "it", "gguf", "model"})
 _LONGEST_NAME: Final = 9
 # Words of a tag that may follow the size in a sentence.

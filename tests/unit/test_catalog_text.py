@@ -181,3 +181,12 @@ def test_separators_do_not_matter(card: ModelCard, frame: str, separator: str) -
         return  # `qwen 7b` means the newest Qwen of that size, `qwen:7b` the one named so
     text = frame.format(card.name.replace(":", separator))
     assert card.name in [match.card.name for match in _matches(text)], text
+
+
+def test_a_word_that_only_begins_a_name_is_not_that_model() -> None:
+    assert load_catalog().match_text("multilingual embedding model under 1gb") == []
+
+
+def test_an_everyday_name_is_a_model_when_models_are_talked_about() -> None:
+    found = load_catalog().match_text("is granite good for code")
+    assert [match.family for match in found] == ["granite4.2"]
