@@ -17,6 +17,7 @@ from assistant.recommend.records import (
 from assistant.units import gib, tokens
 
 _SHORT: Final = {
+    "smallest useful": "smallest",
     "best quality, partly on the CPU": "partly on CPU",
     "best overall, partly on the CPU": "best, partly CPU",
     "best overall, on the CPU": "best, on the CPU",
@@ -94,33 +95,40 @@ def describe(machine: Machine) -> str:
 
 
 def _pick_table(found: Recommendation, *, width: int) -> str:
-    embeddings = found.role == "embeddings"
-    memory = "VRAM" if found.machine.usable_accelerators else "RAM"
-    context = tokens(found.picks[0].estimate.num_ctx)
-    headers = ["", "model", "download", f"{memory} at {context}", "longest", "tokens/s"]
-    rows = [_pick_row(pick) for pick in found.picks]
-    if embeddings:
-        headers, rows = headers[:-1], [row[:-1] for row in rows]
-    if not found.machine.usable_accelerators:
-        headers, rows = _without(headers, 4), [_without(row, 4) for row in rows]
-    return table(headers, rows, align="llrrrr", width=width, indent="  ")
-
-
-def _without(cells: list[str], index: int) -> list[str]:
-    return cells[:index] + cells[index + 1 :]
-
-
-def _pick_row(pick: Pick) -> list[str]:
-    estimate = pick.estimate
-    used = estimate.gpu if estimate.placement.verdict in ("gpu", "partial") else estimate.memory
-    return [
-        _SHORT.get(pick.label, pick.label),
-        pick.model,
-        download(estimate.download_bytes),
-        gib(used.total_bytes),
-        _longest(pick),
-        _speed(pick),
+    """Return the table of picks; where it would be too wide, the longest context is left out."""
+    on_gpu = bool(found.machine.usable_accelerators)
+    memory = "VRAM" if on_gpu else "RAM"
+    columns = [
+        ("", "l", [_SHORT.get(pick.label, pick.label) for pick in found.picks]),
+        ("model", "l", [pick.model for pick in found.picks]),
+        ("download", "r", [download(pick.estimate.download_bytes) for pick in found.picks]),
+        (memory, "r", [gib(_held(pick)) for pick in found.picks]),
+        ("longest", "r", [_longest(pick) for pick in found.picks]),
+        ("tokens/s", "r", [_speed(pick) for pick in found.picks]),
     ]
+    if found.role == "embeddings":
+        columns = columns[:-1]
+    drawn = _drawn(columns, width)
+    if not on_gpu or max(map(len, drawn.splitlines())) > width:
+        columns = [column for column in columns if column[0] != "longest"]
+        drawn = _drawn(columns, width)
+    shown = f"{memory} with {tokens(found.picks[0].estimate.num_ctx)} of context"
+    if any(name == "longest" for name, _, _ in columns):
+        shown += "; longest: the context that still stays on the GPU"
+    return f"{drawn}\n  {shown}."
+
+
+def _drawn(columns: list[tuple[str, str, list[str]]], width: int) -> str:
+    rows = list(zip(*(cells for _, _, cells in columns), strict=True))
+    align = "".join(side for _, side, _ in columns)
+    return table([name for name, _, _ in columns], rows, align=align, width=width, indent="  ")
+
+
+def _held(pick: Pick) -> int:
+    """Return what a pick takes of the memory in the table's heading."""
+    estimate = pick.estimate
+    spills = estimate.placement.verdict in ("gpu", "partial")
+    return (estimate.gpu if spills else estimate.memory).total_bytes
 
 
 def _longest(pick: Pick) -> str:

@@ -23,9 +23,9 @@ from assistant.recommend.roles import RoleProfile
 if TYPE_CHECKING:
     from assistant.models.catalog import Catalog
 
-OFFERED_QUANTIZATIONS: Final = frozenset({"Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "MXFP4", "Q3_K_M"})
-"""What is weighed besides the default tag's own type and QAT builds; 16-bit files gain nothing
-over Q8_0."""
+OFFERED_QUANTIZATIONS: Final = frozenset({"Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "MXFP4"})
+"""What is weighed besides the default tag's own type and QAT builds: 16-bit files gain nothing
+over Q8_0, and below four bits a smaller model serves better."""
 _SPELLED: Final = {"F16": "fp16", "BF16": "bf16"}
 
 

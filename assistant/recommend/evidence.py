@@ -30,6 +30,8 @@ MAKER_WEIGHT: Final = 0.5
 """A maker's figure counts half: SWE-bench figures ran 4 to 20 points above re-runs."""
 OLD_INDEX_WEIGHT: Final = 0.5
 """AA20 is thin for models from before 2025."""
+TINY_PARAMETERS: Final = 500_000_000
+"""Below it AA20 is left out: so few metrics exist that a 270M model tops a 70B of 2024."""
 WITHOUT_THINKING: Final = 0.76
 """Median of AA20 without over AA20 with thinking, over the 19 models rated both ways."""
 
@@ -122,7 +124,7 @@ def signals_of(card: ModelCard) -> tuple[Signal, ...]:
 def _from_benchmarks(card: ModelCard) -> Iterator[Signal]:
     for row in card.benchmarks:
         name = _scale_of(row)
-        if name is None:
+        if name is None or (name == "aa20" and _is_tiny(card)):
             continue
         by_maker = row.reported_by in ("maker", "qwen", "snowflake") and name not in ("aa20", "wm")
         by_maker = by_maker and not name.startswith("mteb")
@@ -148,6 +150,10 @@ def _from_published(card: ModelCard) -> Iterator[Signal]:
         weight = MAKER_WEIGHT if by_maker else 1.0
         points = SCALES[name].points(value, by_maker=by_maker)
         yield Signal(name, value, points, weight, source, None, by_maker)
+
+
+def _is_tiny(card: ModelCard) -> bool:
+    return card.parameters_total is not None and card.parameters_total < TINY_PARAMETERS
 
 
 def _scale_of(row: Benchmark) -> str | None:

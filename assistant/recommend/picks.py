@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from assistant.models.catalog import Catalog
 
 GOOD_SHARE: Final = 0.6
-"""Share of the best quality that `fastest` must reach."""
+"""Share of the best quality that `fastest` must reach, unless speed is what was asked for."""
+GOOD_SHARE_FOR_SPEED: Final = 0.45
 CLOSE_SHARE: Final = 0.75
 WORTH_MORE: Final = 1.03
 """Below 3 % more quality, another quantization of the same model is not a pick of its own."""
@@ -62,7 +63,7 @@ def recommend(machine: Machine, needs: Needs, catalog: Catalog) -> Recommendatio
         machine=machine,
         role=role.name,
         picks=picks,
-        excluded=excluded_models(search, best, {pick.model for pick in picks}, catalog),
+        excluded=excluded_models(search, best, _names(labelled, picks), catalog),
         as_of=catalog.as_of,
         notes=_notes(search, best),
     )
@@ -89,7 +90,8 @@ def label_options(search: Search) -> list[tuple[Option, tuple[str, ...]]]:
     other = _alternative(pool, best, finest)
     if other is not None:
         give("alternative", other)
-    good = [o for o in pool if o.score.quality >= GOOD_SHARE * finest.score.quality]
+    share = GOOD_SHARE_FOR_SPEED if search.needs.prefer == "speed" else GOOD_SHARE
+    good = [o for o in pool if o.score.quality >= share * finest.score.quality]
     give("fastest", _same_or(max(good, key=_by_speed), best))
     rated = _well_rated(search, pool)
     give("smallest useful", min(rated, key=lambda o: (_size(o), -o.score.quality)))
@@ -98,6 +100,14 @@ def label_options(search: Search) -> list[tuple[Option, tuple[str, ...]]]:
         name = spilled.candidate.tag.name
         chosen[name], labels[name] = spilled, ["best quality, partly on the CPU"]
     return [(chosen[name], tuple(given)) for name, given in labels.items()]
+
+
+def _names(
+    labelled: list[tuple[Option, tuple[str, ...]]], picks: tuple[Pick, ...]
+) -> set[str]:
+    """Return the names of the picks, and of their models at any quantization."""
+    cards = {option.candidate.card.name for option, _ in labelled}
+    return cards | {pick.model for pick in picks}
 
 
 def usable_options(search: Search) -> list[Option]:
@@ -113,6 +123,8 @@ def usable_options(search: Search) -> list[Option]:
 def _well_rated(search: Search, pool: list[Option]) -> list[Option]:
     """Return the useful options that more than one index speaks for."""
     useful = [o for o in pool if search.is_useful(o)]
+    if search.role.name == "embeddings":
+        return useful or pool
     return [o for o in useful if o.candidate.quality.confidence > ONE_INDEX] or useful or pool
 
 

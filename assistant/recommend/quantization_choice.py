@@ -36,10 +36,7 @@ EVIDENCE: Final = (
     "Over 500,000 evaluations of Llama 3.1 put 4-bit weights within 1 to 2 % of 16-bit on tasks "
     "(arXiv 2411.02355).",
 )
-_TASK_ALMOST: Final = 0.97
-MUCH: Final = 10.0
-"""Percent of perplexity from which a smaller model serves better."""
-EVIDENCE: Final = {
+_TASK_EVIDENCE: Final = {
     "code": "Code: no measurement settles how much Q4 costs; Q5_K_M or Q6_K if it fits, Q4_K_M "
     "with tests and review otherwise.",
     "reasoning": "Mathematics and reasoning: one study finds that low bits hurt (arXiv "

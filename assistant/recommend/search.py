@@ -35,7 +35,8 @@ PARTIAL_TRIES: Final = 6
 FALLBACK_TRIES: Final = 40
 RESERVED_RAM: Final = 3 * GIB
 RESERVED_SHARE: Final = 0.2
-"""What the system and its programs keep when a model runs in RAM: 3 GiB, or a fifth."""
+"""What the system and its programs keep when a model runs in RAM: 3 GiB (at most half of the
+RAM), or a fifth."""
 _ON_GPU_AT_LEAST: Final = 0.6
 _ON_GPU_AT_LEAST_PER_LAYER_EMBEDDINGS: Final = 0.2
 """Shares of a file that surely go to the GPU: embedding tables stay in RAM."""
@@ -94,7 +95,8 @@ class Search:
     def ram_bytes(self) -> int:
         """RAM that a model may take: what is there less what the system keeps."""
         total = self.machine.ram.total_bytes or self.machine.ram.available_bytes or 0
-        return max(0, total - max(RESERVED_RAM, int(total * RESERVED_SHARE)))
+        kept = max(min(RESERVED_RAM, total // 2), int(total * RESERVED_SHARE))
+        return max(0, total - kept)
 
     @property
     def ram_bytes_per_s(self) -> float:

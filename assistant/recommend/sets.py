@@ -76,7 +76,12 @@ def recommend_set(
         together_bytes=best.together_bytes,
         memory_bytes=memory,
         on_gpu=bool(first.gpu_bytes),
-        excluded=excluded_models(first, best.options[0], {m.pick.model for m in members}, catalog),
+        excluded=excluded_models(
+            first,
+            best.options[0],
+            {m.pick.model for m in members} | {o.candidate.card.name for o in best.options},
+            catalog,
+        ),
         as_of=catalog.as_of,
         notes=_notes(members, best.together_bytes, memory),
     )
