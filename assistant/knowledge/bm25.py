@@ -17,7 +17,9 @@ from assistant.knowledge.passages import Passage
 
 K1: Final = 1.2
 B: Final = 0.6
-_FIELD_WEIGHTS: Final = (("section", 3.0), ("context", 2.0), ("guide", 1.5), ("text", 1.0))
+_FIELD_WEIGHTS: Final = (
+    ("section", 3.0), ("questions", 2.0), ("context", 1.0), ("guide", 1.5), ("text", 1.0),
+)  # fmt: skip
 _WORD: Final = re.compile(r"[a-z0-9][a-z0-9._+#-]*")
 _STOP: Final = frozenset(
     "a an and any are as at be been but by can could do does for from get got had has have how i "

@@ -16,10 +16,10 @@ Origin = Literal["bundled", "own"]
 class Passage:
     """One piece of text that can be retrieved and cited.
 
-    `guide` is the guide's title or the name of a person's own document, `section` the heading
-    or the place in it. `context` is what surrounds the text (title, topics, how people ask);
-    it is searched with the text and never shown. `origin` keeps a person's own notes apart
-    from the bundled guides.
+    `guide` is the guide's title or that of a person's own document, `name` what `assistant
+    guides show` calls it, `section` the heading or the place in it. `context` (the topics) and
+    `asked` (how people ask for it) are searched with the text and never shown. `origin` keeps a
+    person's own notes apart from the bundled guides.
     """
 
     id: str
@@ -27,12 +27,19 @@ class Passage:
     section: str
     text: str
     context: str = ""
+    asked: tuple[str, ...] = ()
+    name: str = ""
     origin: Origin = "bundled"
 
     @property
     def searched(self) -> str:
         """Everything that search looks at."""
-        return f"{self.guide}\n{self.section}\n{self.context}\n{self.text}"
+        return "\n".join((self.guide, self.section, self.context, *self.asked, self.text))
+
+    @property
+    def questions(self) -> str:
+        """How people ask for it, a line each."""
+        return "\n".join(self.asked)
 
     @property
     def embedded(self) -> str:
@@ -48,7 +55,9 @@ def passages_of_guides(guides: Iterable[Guide]) -> tuple[Passage, ...]:
             guide=guide.title,
             section=section.heading,
             text=section.text,
-            context="\n".join((", ".join(guide.topics), *section.asked)),
+            context=", ".join(guide.topics),
+            asked=section.asked,
+            name=guide.name,
         )
         for guide in guides
         for number, section in enumerate(guide.sections)
@@ -59,7 +68,7 @@ def fingerprint(passages: Iterable[Passage]) -> str:
     """Return a hash of the passages: equal texts give equal hashes, in any process."""
     digest = hashlib.sha256()
     for passage in passages:
-        for part in (passage.id, passage.guide, passage.section, passage.context, passage.text):
+        for part in (passage.id, passage.searched):
             digest.update(part.encode())
             digest.update(b"\0")
     return digest.hexdigest()[:16]
