@@ -150,7 +150,7 @@ def _why(found: Recommendation, *, width: int) -> str:
         also = [label for label in pick.labels if label != pick.label]
         title = f"{pick.model}, {pick.label}" + (f" and {', '.join(also)}" if also else "") + ":"
         lines.append(paragraph(title, width=width))
-        shown = pick.reasons if index == 0 else pick.reasons[:2]
+        shown = pick.reasons if index == 0 else pick.reasons[:1]
         lines += [paragraph(reason, width=width, indent="  ", hanging="    ") for reason in shown]
     return "\n".join(lines)
 

@@ -28,7 +28,14 @@ from assistant.recommend.quantization_loss import perplexity_increase
 from assistant.recommend.records import Needs, Pick, Recommendation
 from assistant.recommend.roles import role_profile
 from assistant.recommend.scoring import USABLE_TOKENS
-from assistant.recommend.search import Option, Search, estimate_tag, search_options
+from assistant.recommend.search import (
+    ASSUMED_RAM,
+    Option,
+    Search,
+    estimate_tag,
+    search_options,
+)
+from assistant.units import gib
 
 if TYPE_CHECKING:
     from assistant.machine.records import Machine
@@ -233,7 +240,13 @@ def _notes(search: Search, best: Option | None) -> tuple[str, ...]:
         return ()
     if search.gpu_bytes and best.verdict != "gpu":
         notes.append(f"Nothing useful for {role.title} fits entirely on this GPU.")
+    if search.machine.ram.total_bytes is None and best.verdict != "gpu":
+        notes.append(f"The RAM is unknown: {gib(ASSUMED_RAM)} were assumed.")
     speed = best.speed
+    if speed is None and role.name != "embeddings":
+        notes.append(
+            "The memory's bandwidth is unknown, so speeds are: assistant hardware --measure."
+        )
     if speed is not None and speed < USABLE_TOKENS and role.name != "embeddings":
         notes.append("Slow: people read at 5 to 10 tokens/s.")
     increase = perplexity_increase(best.candidate.tag.quantization)

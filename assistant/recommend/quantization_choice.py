@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 MEASURED: Final = frozenset(
     {"Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0", "Q3_K_M", "Q2_K"}
 )
+AS_GOOD: Final = 0.997
 ALMOST: Final = 0.97
+"""Shares of the best value: three in a thousand cannot be told apart by any test, three in a
+hundred are not worth the RAM of a model that spills."""
 MUCH: Final = 10.0
 """Percent of perplexity from which a smaller model serves better."""
 EVIDENCE: Final = (
@@ -108,18 +111,23 @@ def _option(
 
 
 def _best(options: list[QuantizationOption], role: RoleProfile) -> QuantizationOption | None:
-    """Return the best value; off the GPU the smallest that is almost as good, to spare RAM."""
+    """Return the smallest build that is as good as the best; off the GPU, almost as good."""
     best = max(options, key=lambda o: _value(o, role), default=None)
-    if best is None or best.estimate.placement.verdict == "gpu":
-        return best
-    almost = [o for o in options if _value(o, role) >= ALMOST * _value(best, role)]
-    return min(almost, key=lambda o: o.estimate.memory.total_bytes)
+    if best is None:
+        return None
+    verdict = best.estimate.placement.verdict
+    share = AS_GOOD if verdict == "gpu" else ALMOST
+    near = [
+        o for o in options
+        if o.estimate.placement.verdict == verdict and _value(o, role) >= share * _value(best, role)
+    ]  # fmt: skip
+    return min(near, key=lambda o: o.estimate.memory.total_bytes)
 
 
 def _value(option: QuantizationOption, role: RoleProfile) -> float:
     factor = speed_factor(expected_speed(option.estimate), role, _PREFER.get(role.name, "balance"))
-    bonus = ON_GPU_BONUS if option.estimate.placement.verdict == "gpu" else 0.0
-    return (1 - option.quality_loss) * factor + bonus
+    on_gpu = option.estimate.placement.verdict == "gpu"
+    return (1 - option.quality_loss) * factor * (ON_GPU_BONUS if on_gpu else 1.0)
 
 
 def _mark(option: QuantizationOption, chosen: bool) -> QuantizationOption:

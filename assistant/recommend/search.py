@@ -33,6 +33,8 @@ ENOUGH: Final = 5
 EXTRA_TRIES: Final = 4
 PARTIAL_TRIES: Final = 6
 FALLBACK_TRIES: Final = 40
+ASSUMED_RAM: Final = 8 * GIB
+"""Where the RAM could not be read: what small computers have."""
 RESERVED_RAM: Final = 3 * GIB
 RESERVED_SHARE: Final = 0.2
 """What the system and its programs keep when a model runs in RAM: 3 GiB (at most half of the
@@ -94,7 +96,8 @@ class Search:
     @property
     def ram_bytes(self) -> int:
         """RAM that a model may take: what is there less what the system keeps."""
-        total = self.machine.ram.total_bytes or self.machine.ram.available_bytes or 0
+        ram = self.machine.ram
+        total = ram.total_bytes or ram.available_bytes or ASSUMED_RAM
         kept = max(min(RESERVED_RAM, total // 2), int(total * RESERVED_SHARE))
         return max(0, total - kept)
 
