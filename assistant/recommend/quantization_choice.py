@@ -7,6 +7,7 @@ whether it stays on the GPU. What is known and how surely is part of the answer.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from assistant.recommend.candidates import builds, pull_name
@@ -65,6 +66,8 @@ def choose_quantization(
     role = role_profile(task)
     wanted = num_ctx or role.num_ctx
     context = min(wanted, card.context_length or wanted)
+    if num_ctx is not None:
+        role = replace(role, least_ctx=context)
     tags = _by_size(builds(card))
     options = [o for tag in tags if (o := _option(card, tag, role, machine, context))]
     running = [o for o in options if o.estimate.placement.verdict != "none"]
@@ -98,6 +101,10 @@ def _option(
     estimate = estimate_tag(card, tag, machine, num_ctx=num_ctx)
     if estimate is None or tag.quantization is None:
         return None
+    if num_ctx > role.least_ctx and estimate.placement.verdict == "partial":
+        shorter = estimate_tag(card, tag, machine, num_ctx=role.least_ctx)
+        if shorter is not None and shorter.placement.verdict == "gpu":
+            estimate = shorter
     return QuantizationOption(
         model=pull_name(card, tag),
         quantization=tag.quantization,
@@ -127,7 +134,8 @@ def _best(options: list[QuantizationOption], role: RoleProfile) -> QuantizationO
 def _value(option: QuantizationOption, role: RoleProfile) -> float:
     factor = speed_factor(expected_speed(option.estimate), role, _PREFER.get(role.name, "balance"))
     on_gpu = option.estimate.placement.verdict == "gpu"
-    return (1 - option.quality_loss) * factor * (ON_GPU_BONUS if on_gpu else 1.0)
+    whole = on_gpu and (option.perplexity_increase or 0.0) < MUCH
+    return (1 - option.quality_loss) * factor * (ON_GPU_BONUS if whole else 1.0)
 
 
 def _mark(option: QuantizationOption, chosen: bool) -> QuantizationOption:
@@ -152,7 +160,7 @@ def _reasons(
             f"No build of {card.name} fits: the smallest, {smallest.quantization}, needs "
             f"{gib(smallest.estimate.memory.total_bytes)} with {tokens(num_ctx)} of context.",
         )
-    said = [_why(chosen, role, num_ctx)]
+    said = [_why(chosen, role)]
     index = options.index(chosen)
     if index + 1 < len(options):
         said.append(_why_not_larger(chosen, options[index + 1]))
@@ -163,7 +171,7 @@ def _reasons(
     return tuple(said)
 
 
-def _why(option: QuantizationOption, role: RoleProfile, num_ctx: int) -> str:
+def _why(option: QuantizationOption, role: RoleProfile) -> str:
     where = {
         "gpu": "entirely on the GPU",
         "partial": "partly on the CPU",
@@ -173,7 +181,8 @@ def _why(option: QuantizationOption, role: RoleProfile, num_ctx: int) -> str:
     speed = expected_speed(option.estimate)
     pace = f", about {rate(speed)} tokens/s" if speed else ""
     return (
-        f"{option.quantization} ({size}) runs {where} with {tokens(num_ctx)} of context"
+        f"{option.quantization} ({size}) runs {where} with {tokens(option.estimate.num_ctx)} of "
+        f"context"
         f"{pace}; {_cost(option)} for {role.title}."
     )
 
