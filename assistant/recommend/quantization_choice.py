@@ -15,7 +15,13 @@ from assistant.recommend.quantization_loss import perplexity_increase, quality_l
 from assistant.recommend.reasons import rate
 from assistant.recommend.records import QuantizationChoice, QuantizationOption
 from assistant.recommend.roles import RoleProfile, role_profile
-from assistant.recommend.scoring import ON_GPU_BONUS, Prefer, expected_speed, speed_factor
+from assistant.recommend.scoring import (
+    ON_GPU_BONUS,
+    SHORT_CONTEXT_FACTOR,
+    Prefer,
+    expected_speed,
+    speed_factor,
+)
 from assistant.recommend.search import estimate_tag
 from assistant.units import gb, gib, tokens
 
@@ -72,7 +78,7 @@ def choose_quantization(
     options = [o for tag in tags if (o := _option(card, tag, role, machine, context))]
     running = [o for o in options if o.estimate.placement.verdict != "none"]
     chosen = _best(running, role)
-    marked = tuple(_mark(o, o is chosen) for o in options)
+    marked = tuple(replace(o, chosen=o is chosen) for o in options)
     picked = next((o for o in marked if o.chosen), None)
     return QuantizationChoice(
         model=card.name,
@@ -101,20 +107,23 @@ def _option(
     estimate = estimate_tag(card, tag, machine, num_ctx=num_ctx)
     if estimate is None or tag.quantization is None:
         return None
+    short_context = False
     if num_ctx > role.least_ctx and estimate.placement.verdict == "partial":
         shorter = estimate_tag(card, tag, machine, num_ctx=role.least_ctx)
         if shorter is not None and shorter.placement.verdict == "gpu":
-            estimate = shorter
+            estimate, short_context = shorter, True
+    aware = tag.quantization_aware
     return QuantizationOption(
         model=pull_name(card, tag),
         quantization=tag.quantization,
         estimate=estimate,
         quality_loss=quality_loss(
-            tag.quantization, role.name,
-            parameters=card.parameters_total, aware=tag.quantization_aware,
+            tag.quantization, role.name, parameters=card.parameters_total, aware=aware
         ),
-        perplexity_increase=perplexity_increase(tag.quantization, aware=tag.quantization_aware),
-    )  # fmt: skip
+        perplexity_increase=perplexity_increase(tag.quantization, aware=aware),
+        quantization_aware=aware,
+        short_context=short_context,
+    )
 
 
 def _best(options: list[QuantizationOption], role: RoleProfile) -> QuantizationOption | None:
@@ -135,14 +144,9 @@ def _value(option: QuantizationOption, role: RoleProfile) -> float:
     factor = speed_factor(expected_speed(option.estimate), role, _PREFER.get(role.name, "balance"))
     on_gpu = option.estimate.placement.verdict == "gpu"
     whole = on_gpu and (option.perplexity_increase or 0.0) < MUCH
+    if option.short_context:
+        factor *= SHORT_CONTEXT_FACTOR
     return (1 - option.quality_loss) * factor * (ON_GPU_BONUS if whole else 1.0)
-
-
-def _mark(option: QuantizationOption, chosen: bool) -> QuantizationOption:
-    return QuantizationOption(
-        option.model, option.quantization, option.estimate, option.quality_loss,
-        option.perplexity_increase, chosen,
-    )  # fmt: skip
 
 
 def _reasons(
@@ -157,7 +161,7 @@ def _reasons(
         if smallest is None:
             return (f"The catalog has no build of {card.name} that can be estimated.",)
         return (
-            f"No build of {card.name} fits: the smallest, {smallest.quantization}, needs "
+            f"No build of {card.name} fits: the smallest, {smallest.label}, needs "
             f"{gib(smallest.estimate.memory.total_bytes)} with {tokens(num_ctx)} of context.",
         )
     said = [_why(chosen, role)]
@@ -181,7 +185,7 @@ def _why(option: QuantizationOption, role: RoleProfile) -> str:
     speed = expected_speed(option.estimate)
     pace = f", about {rate(speed)} tokens/s" if speed else ""
     return (
-        f"{option.quantization} ({size}) runs {where} with {tokens(option.estimate.num_ctx)} of "
+        f"{option.label} ({size}) runs {where} with {tokens(option.estimate.num_ctx)} of "
         f"context"
         f"{pace}; {_cost(option)} for {role.title}."
     )
@@ -191,20 +195,20 @@ def _why_not_larger(chosen: QuantizationOption, larger: QuantizationOption) -> s
     verdict = larger.estimate.placement.verdict
     needs = gib(larger.estimate.memory.total_bytes)
     if verdict == "none":
-        return f"{larger.quantization} would need {needs}, more than there is."
+        return f"{larger.label} would need {needs}, more than there is."
     if verdict != chosen.estimate.placement.verdict:
-        return f"{larger.quantization} would need {needs} and run partly on the CPU."
+        return f"{larger.label} would need {needs} and run partly on the CPU."
     gain = (chosen.quality_loss - larger.quality_loss) * 100
     speed, slower = expected_speed(chosen.estimate), expected_speed(larger.estimate)
     pace = f" at {rate(slower)} instead of {rate(speed)} tokens/s" if speed and slower else ""
     if gain < 0.05:
-        return f"{larger.quantization} would add nothing that was measured{pace}."
-    return f"{larger.quantization} would gain about {gain:.1f} % of the score{pace}."
+        return f"{larger.label} would add nothing that was measured{pace}."
+    return f"{larger.label} would gain about {gain:.1f} % of the score{pace}."
 
 
 def _why_not_smaller(chosen: QuantizationOption, smaller: QuantizationOption) -> str:
     cost = (smaller.quality_loss - chosen.quality_loss) * 100
-    return f"{smaller.quantization} would cost about {max(cost, 0.0):.1f} % more of the score."
+    return f"{smaller.label} would cost about {max(cost, 0.0):.1f} % more of the score."
 
 
 def _cost(option: QuantizationOption) -> str:

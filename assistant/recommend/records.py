@@ -110,7 +110,8 @@ class QuantizationOption:
     """One build of a model as it would run on a machine.
 
     `perplexity_increase` is in percent against the 16-bit file, `quality_loss` the share of a
-    task score that it is taken to cost; None: nobody measured this type.
+    task score that it is taken to cost; None: nobody measured this type. `short_context` says
+    that it stays on the GPU with less than the task's usual context only.
     """
 
     model: str
@@ -119,6 +120,13 @@ class QuantizationOption:
     quality_loss: float
     perplexity_increase: float | None
     chosen: bool = False
+    quantization_aware: bool = False
+    short_context: bool = False
+
+    @property
+    def label(self) -> str:
+        """The type as people write it: `Q4_K_M`, `Q4_0 (QAT)`."""
+        return f"{self.quantization} (QAT)" if self.quantization_aware else self.quantization
 
 
 @dataclass(frozen=True, slots=True)
