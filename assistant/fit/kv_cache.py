@@ -110,14 +110,16 @@ class CacheBytes:
         return self.kv_cache_bytes + self.recurrent_state_bytes
 
 
-def full_cells(num_ctx: int) -> int:
+def full_cells(num_ctx: int, *, padding: int = CELL_PADDING) -> int:
     """Return the cells of one sequence of `num_ctx` tokens."""
-    return pad(num_ctx, CELL_PADDING)
+    return pad(num_ctx, padding)
 
 
-def window_cells(num_ctx: int, window: int, num_batch: int) -> int:
+def window_cells(
+    num_ctx: int, window: int, num_batch: int, *, padding: int = CELL_PADDING
+) -> int:
     """Return the cells of one sequence in a block that keeps `window` tokens."""
-    return pad(min(full_cells(num_ctx), window + num_batch), CELL_PADDING)
+    return pad(min(full_cells(num_ctx, padding=padding), window + num_batch), padding)
 
 
 @lru_cache(maxsize=4096)
@@ -164,27 +166,34 @@ def cache_bytes(
     num_parallel: int = 1,
     kv_cache_type: str = "f16",
     flash_attention: bool = True,
+    unified: bool = False,
+    padding: int = CELL_PADDING,
 ) -> CacheBytes:
     """Return the KV cache and recurrent state of every block, in bytes.
 
     `num_ctx` is per sequence, `num_batch` the physical batch that Ollama chose (the window of
-    a sliding-window block grows with it). The formula is the module's.
+    a sliding-window block grows with it). `unified` is one cache of `num_ctx` cells for all
+    sequences together, which Ollama never asks for; engines before b10488 without flash
+    attention had a `padding` of 32. The formula is the module's.
 
     Raises:
         KeyError: `kv_cache_type` is no type that llama.cpp caches in.
     """
     layout = cache_layout(arch)
     block, size = CACHE_TYPES[kv_cache_type]
-    cells = full_cells(num_ctx)
-    batch = min(num_batch, num_ctx * num_parallel)
-    windowed_cells = window_cells(num_ctx, layout.window, batch) if layout.window else cells
+    streams = 1 if unified else num_parallel
+    window = layout.window * (num_parallel if unified else 1)
+    cells = windowed = full_cells(num_ctx, padding=padding)
+    if layout.window:
+        batch = min(num_batch, num_ctx * streams)
+        windowed = window_cells(num_ctx, window, batch, padding=padding)
     kv, state = [], []
     for kind in layout.kinds:
         v_row = kind.v_elements
         if v_row and not flash_attention:
             v_row = layout.widest_v
         rows = (kind.k_elements // block + v_row // block) * size
-        kv.append(rows * (windowed_cells if kind.windowed else cells) * num_parallel)
+        kv.append(rows * (windowed if kind.windowed else cells) * streams)
         state.append(_F32 * kind.state_elements * num_parallel)
     return CacheBytes(
         kv_bytes=tuple(kv[kind] for kind in layout.block_kinds),
