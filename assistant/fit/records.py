@@ -9,9 +9,7 @@ from assistant.models.architecture import Architecture
 
 Verdict = Literal["gpu", "partial", "cpu", "none"]
 Source = Literal["catalog", "registry", "file", "server", "parameters"]
-KvCacheType = Literal[
-    "f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"
-]
+KvCacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
 
 
 @dataclass(frozen=True, slots=True)
