@@ -100,7 +100,7 @@ def place(
         if demand.is_moe:
             _fill_moe(demand, devices)
         else:
-            _fill_back_to_front(demand, devices, expert_free=False)
+            devices = _fill_dense(demand, devices)
     overfull = missing if num_gpu is not None else 0
     return _result(demand, devices, host_bytes, missing, on_gpu, overfull=overfull)
 
@@ -159,12 +159,28 @@ def _split(devices: list[_Device], first: int, blocks: int) -> None:
             device.whole.append(first + unit)
 
 
-def _fill_back_to_front(demand: Demand, devices: list[_Device], *, expert_free: bool) -> None:
+def _fill_dense(demand: Demand, devices: list[_Device]) -> list[_Device]:
+    """Return the devices filled with a dense model.
+
+    With every layer on several GPUs the buffers are those of a pipeline; with any on the host
+    they are smaller, which can make room for one layer more, but not for the last one.
+    """
+    layers = len(demand.weights.block_bytes) + 1
+    split = [_Device(device.room, device.budget) for device in devices]
+    _fill_back_to_front(demand, split, _partial_compute(demand), expert_free=False)
+    if sum(device.layers for device in split) < layers:
+        return split
+    _fill_back_to_front(demand, devices, _whole_compute(demand, len(devices)), expert_free=False)
+    return devices
+
+
+def _fill_back_to_front(
+    demand: Demand, devices: list[_Device], compute: int, *, expert_free: bool
+) -> None:
     """Fill from the last device with the last layers, the output layer first."""
     weights = demand.weights
     next_block = len(weights.block_bytes) - 1
     output_placed = False
-    compute = _partial_compute(demand)
     for device in reversed(devices):
         used = compute
         if not output_placed:
@@ -184,13 +200,13 @@ def _fill_back_to_front(demand: Demand, devices: list[_Device], *, expert_free: 
 
 def _fill_moe(demand: Demand, devices: list[_Device]) -> None:
     """Place a mixture of experts: dense parts first, then experts from the first block on."""
-    _fill_back_to_front(demand, devices, expert_free=True)
+    _fill_back_to_front(demand, devices, _whole_compute(demand, len(devices)), expert_free=True)
     weights = demand.weights
     blocks = len(weights.block_bytes)
     if sum(len(device.dense) for device in devices) < blocks:
         return
     owner = {block: device for device in devices for block in device.dense}
-    used = {id(device): _used(demand, device) for device in devices}
+    used = {id(device): _used(demand, device, len(devices)) for device in devices}
     block = 0
     for device in devices:
         while block < blocks:
@@ -199,7 +215,7 @@ def _fill_moe(demand: Demand, devices: list[_Device]) -> None:
             if source is not device:
                 size += _block_bytes(demand, block, expert_free=True)
                 if not device.layers:
-                    size += demand.buffers.gpu_bytes
+                    size += _whole_compute(demand, len(devices))
             if used[id(device)] + size > device.budget:
                 break
             source.dense.remove(block)
@@ -224,6 +240,14 @@ def _block_bytes(demand: Demand, block: int, *, expert_free: bool) -> int:
     return size + demand.cache.kv_bytes[block] + demand.cache.state_bytes[block]
 
 
+def _whole_compute(demand: Demand, gpus: int) -> int:
+    """Return the buffers on one of `gpus` GPUs with nothing on the host.
+
+    A pipeline over several keeps the graph's inputs four times.
+    """
+    return demand.buffers.gpu_bytes + (3 * demand.input_bytes if gpus > 1 else 0)
+
+
 def _partial_compute(demand: Demand) -> int:
     """The GPU part of a split dense graph leaves the embeddings to the host."""
     if demand.is_moe:
@@ -231,12 +255,11 @@ def _partial_compute(demand: Demand) -> int:
     return demand.buffers.gpu_bytes - demand.embedding_bytes
 
 
-def _used(demand: Demand, device: _Device) -> int:
+def _used(demand: Demand, device: _Device, gpus: int) -> int:
     """Return the bytes on a device without projector and driver context."""
     if not device.layers:
         return 0
-    parts = _device_parts(demand, device, whole=True, gpus=1)
-    return parts.total_bytes
+    return _device_parts(demand, device, whole=True, gpus=gpus).total_bytes
 
 
 def _missing(demand: Demand, devices: list[_Device]) -> int:
@@ -264,9 +287,7 @@ def _device_parts(demand: Demand, device: _Device, *, whole: bool, gpus: int) ->
         state = sum([cache.state_bytes[block] for block in held])
     if device.has_output:
         size += demand.output_layer_bytes
-    compute = demand.buffers.gpu_bytes if whole else _partial_compute(demand)
-    if gpus > 1 and whole:
-        compute += 3 * demand.input_bytes
+    compute = _whole_compute(demand, gpus) if whole else _partial_compute(demand)
     return MemoryParts(
         weights_bytes=size,
         kv_cache_bytes=kv,

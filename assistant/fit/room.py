@@ -62,22 +62,29 @@ class Room:
 def measure_room(machine: Machine) -> Room:
     """Return the room on a machine.
 
-    Free memory is what was detected, else the whole of it. A discrete GPU's driver context is
-    taken off, because the runner asks for free memory when it already has one.
+    Free memory is what was detected or stated, else the whole of it. From a detected figure the
+    driver context is taken off, because the runner asks for free memory when it already has
+    one; a described machine states what a runner would see.
     """
     assumptions: list[str] = []
     host = _host_bytes(machine, assumptions)
-    gpus = tuple([_gpu_room(a, host, assumptions) for a in machine.usable_accelerators])
+    stated = machine.source == "stated"
+    gpus = tuple(
+        [_gpu_room(a, host, assumptions, stated=stated) for a in machine.usable_accelerators]
+    )
     return Room(gpus, host, tuple(dict.fromkeys(assumptions)))
 
 
-def _gpu_room(accelerator: Accelerator, host: int | None, assumptions: list[str]) -> GpuRoom:
+def _gpu_room(
+    accelerator: Accelerator, host: int | None, assumptions: list[str], *, stated: bool
+) -> GpuRoom:
     total = accelerator.memory_total_bytes or 0
     free = accelerator.memory_free_bytes
     shared = accelerator.kind != "discrete"
     library = accelerator.backend or _library(accelerator)
     metal = library == _METAL
     overhead = METAL_OVERHEAD_BYTES if metal else OVERHEAD_BYTES
+    context = 0 if metal or (stated and free is not None) else overhead
     if free is None:
         free = total
         if not shared:
@@ -88,7 +95,7 @@ def _gpu_room(accelerator: Accelerator, host: int | None, assumptions: list[str]
         name=accelerator.name,
         library=library,
         total_bytes=total,
-        free_bytes=max(0, free if metal else free - overhead),
+        free_bytes=max(0, free - context),
         overhead_bytes=overhead,
         shared=shared,
         supports_flash_attention=_has_flash_attention(accelerator, library),

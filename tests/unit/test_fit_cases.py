@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from memory_cases import (  # noqa: E402
+from memory_cases import (
     CASES,
     Case,
     ample_machine,
@@ -17,12 +17,12 @@ from memory_cases import (  # noqa: E402
     vram_mib,
 )
 
-from assistant.fit.estimate import estimate_fit  # noqa: E402
-from assistant.fit.model_facts import facts_from_card, facts_from_header  # noqa: E402
-from assistant.fit.records import RunOptions  # noqa: E402
-from assistant.models.catalog import load_catalog  # noqa: E402
-from assistant.models.gguf import read_header  # noqa: E402
-from assistant.units import GIB, MIB  # noqa: E402
+from assistant.fit.estimate import estimate_fit
+from assistant.fit.model_facts import facts_from_card, facts_from_header
+from assistant.fit.records import RunOptions
+from assistant.models.catalog import load_catalog
+from assistant.models.gguf import read_header
+from assistant.units import GIB, MIB
 
 HEADERS = Path(__file__).parents[1] / "data" / "headers"
 
