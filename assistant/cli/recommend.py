@@ -75,6 +75,8 @@ def recommend(
     Quality comes from published scores, each cited; memory and speed are estimated for this
     machine. Nothing is downloaded.
     """
+    import gc
+
     from assistant.recommend.records import Needs
 
     if autocomplete and role is None:
@@ -86,10 +88,14 @@ def recommend(
         prefer=prefer,
         insert=autocomplete,
     )
-    if role is None:
-        _recommend_set(out, needs, machine_spec)
-    else:
-        _recommend_role(out, role, needs, machine_spec)
+    gc.disable()  # the catalog's many records live as long as this short command
+    try:
+        if role is None:
+            _recommend_set(out, needs, machine_spec)
+        else:
+            _recommend_role(out, role, needs, machine_spec)
+    finally:
+        gc.enable()
 
 
 def _recommend_role(out: Output, role: str, needs: Needs, machine_spec: str | None) -> None:
@@ -149,8 +155,7 @@ def _nothing_fits(title: str, needs: Needs) -> None:
     hint = "Leave out a condition, or describe" if asked else "Describe"
     raise NoFitError(
         f"no model in the catalog serves {title}{conditions} on this machine.",
-        hint=f"{hint} another machine: assistant recommend --machine "
-        '"RTX 3060 12GB, 32GB RAM".',
+        hint=f'{hint} another machine: assistant recommend --machine "RTX 3060 12GB, 32GB RAM".',
     )
 
 

@@ -158,5 +158,3 @@ def _licences(rows: tuple[ComparedModel, ...]) -> str | None:
     if len({r.licence for r in rows}) < 2:
         return None
     return "Licences: " + ", ".join(f"{r.model} {r.licence or 'unknown'}" for r in rows) + "."
-
-

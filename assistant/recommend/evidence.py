@@ -93,7 +93,6 @@ class Quality:
         return self.plain + (self.thinking - self.plain) * thinking_share
 
 
-
 def role_quality(card: ModelCard, role: RoleProfile) -> Quality | None:
     """Return a model's quality for a role, or None when no scale that counts rates it."""
     weights = dict(role.evidence)
@@ -113,7 +112,6 @@ def role_quality(card: ModelCard, role: RoleProfile) -> Quality | None:
     total = sum(weight for _, weight in thinking)
     high, low = _shrunk(thinking), _shrunk(plain)
     return Quality(max(high, low), min(high, low), total / (total + 1.0), signals)
-
 
 
 def signals_of(card: ModelCard) -> tuple[Signal, ...]:

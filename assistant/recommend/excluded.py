@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from assistant.errors import AssistantError
 from assistant.recommend.candidates import pull_name, why_not
 from assistant.recommend.evidence import Quality, Signal, role_quality, signals_of
-from assistant.recommend.reasons import figure, rate, split_of
+from assistant.recommend.reasons import amount_of, figure, rate, split_of
 from assistant.recommend.records import Excluded
 from assistant.recommend.scales import RANKED_AMONG
 from assistant.recommend.search import Option, Search, estimate_tag
@@ -54,11 +53,9 @@ def excluded_models(
         found.append(near)
     taken = picked | {excluded.model for excluded in found}
     for name in WELL_KNOWN_FOR.get(search.role.name, WELL_KNOWN):
-        try:
-            card, tag = catalog.find(name)
-        except AssistantError:
-            continue
-        if pull_name(card, tag) not in taken and card.name not in taken:
+        card = catalog.card(name)
+        tag = None if card is None or card.default_tag is None else card.tag(card.default_tag)
+        if card is not None and tag is not None and card.name not in taken:
             found.append(_excluded(search, best, card, tag))
     return tuple(found)
 
@@ -82,9 +79,25 @@ def _near_miss(search: Search, best: Option | None, picked: set[str]) -> Exclude
     return Excluded(
         pull_name(nearest.candidate.card, nearest.candidate.tag),
         f"It just misses: {gib(estimate.missing_bytes)} more than Ollama fills on the GPU with "
-        f"{tokens(estimate.num_ctx)} of context ({split_of(estimate)}{pace}).",
+        f"{tokens(estimate.num_ctx)} of context ({split_of(estimate)}{pace})."
+        f"{_forced(search, nearest)}",
         estimate.missing_bytes,
     )
+
+
+def _forced(search: Search, nearest: Option) -> str:
+    """Return what happens without the margins that Ollama keeps, if all of it has room."""
+    candidate, estimate = nearest.candidate, nearest.estimate
+    whole = estimate_tag(
+        candidate.card, candidate.tag, search.machine,
+        num_ctx=estimate.num_ctx, num_gpu=estimate.placement.layers,
+    )  # fmt: skip
+    if whole is None or len(search.machine.usable_accelerators) != 1:
+        return ""
+    if whole.gpu.total_bytes > search.gpu_bytes:
+        return ""
+    room = amount_of(whole.gpu.total_bytes, search.gpu_bytes)
+    return f" All of it is {room}: the option num_gpu 99 makes Ollama load it whole."
 
 
 def _excluded(search: Search, best: Option | None, card: ModelCard, tag: Tag) -> Excluded:
@@ -155,9 +168,7 @@ def _slower(search: Search, best: Option, card: ModelCard) -> str | None:
     return f"{winner} is faster here, {rate(best.speed)} against {rate(option.speed)} tokens/s"
 
 
-def _common_scale(
-    search: Search, mine: Quality, card: ModelCard
-) -> tuple[Signal, Signal] | None:
+def _common_scale(search: Search, mine: Quality, card: ModelCard) -> tuple[Signal, Signal] | None:
     """Return both figures on the heaviest scale of the role where the pick is ahead."""
     weights = dict(search.role.evidence)
     theirs = {(s.scale, s.thinking): s for s in signals_of(card)}

@@ -109,9 +109,7 @@ def label_options(search: Search) -> list[tuple[Option, tuple[str, ...]]]:
     return [(chosen[name], tuple(given)) for name, given in labels.items()]
 
 
-def _names(
-    labelled: list[tuple[Option, tuple[str, ...]]], picks: tuple[Pick, ...]
-) -> set[str]:
+def _names(labelled: list[tuple[Option, tuple[str, ...]]], picks: tuple[Pick, ...]) -> set[str]:
     """Return the names of the picks, and of their models at any quantization."""
     cards = {option.candidate.card.name for option, _ in labelled}
     return cards | {pick.model for pick in picks}

@@ -206,11 +206,23 @@ AUTOCOMPLETE: Final = RoleProfile(
 """The code role when text before and after the cursor must be completed (`Needs.insert`)."""
 
 ALIASES: Final = {
-    "coding": "code", "programming": "code", "embedding": "embeddings", "embed": "embeddings",
-    "multilingual": "translation", "translate": "translation", "creative": "writing",
-    "math": "reasoning", "maths": "reasoning", "ocr": "vision", "images": "vision",
-    "summary": "summarize", "summarization": "summarize", "documents": "rag",
-    "agents": "tools", "agent": "tools", "extraction": "extract",
+    "coding": "code",
+    "programming": "code",
+    "embedding": "embeddings",
+    "embed": "embeddings",
+    "multilingual": "translation",
+    "translate": "translation",
+    "creative": "writing",
+    "math": "reasoning",
+    "maths": "reasoning",
+    "ocr": "vision",
+    "images": "vision",
+    "summary": "summarize",
+    "summarization": "summarize",
+    "documents": "rag",
+    "agents": "tools",
+    "agent": "tools",
+    "extraction": "extract",
 }
 ROLE_NAMES: Final = tuple(profile.name for profile in ROLES)
 
@@ -229,6 +241,4 @@ def role_profile(role: str, *, insert: bool = False) -> RoleProfile:
     for profile in ROLES:
         if profile.name == name:
             return profile
-    raise UsageError(
-        f"there is no role {role!r}.", hint="Roles: " + ", ".join(ROLE_NAMES) + "."
-    )
+    raise UsageError(f"there is no role {role!r}.", hint="Roles: " + ", ".join(ROLE_NAMES) + ".")

@@ -216,13 +216,14 @@ def estimate_tag(
     *,
     num_ctx: int | None,
     num_batch: int | None = None,
+    num_gpu: int | None = None,
     with_limits: bool = False,
 ) -> FitEstimate | None:
     """Return the estimate of one tag, or None when the catalog's numbers do not allow one."""
     try:
         facts = facts_from_card(card, tag)
         others = [facts_from_card(card, other) for other in builds(card)] if with_limits else ()
-        options = RunOptions(num_ctx=num_ctx, num_batch=num_batch)
+        options = RunOptions(num_ctx=num_ctx, num_batch=num_batch, num_gpu=num_gpu)
         return estimate_fit(facts, machine, options, alternatives=others, with_limits=with_limits)
     except AssistantError:
         return None

@@ -126,9 +126,7 @@ def _loaded(
     searches: list[Search], options: tuple[Option, ...], sizes: dict[str, int], memory: int
 ) -> tuple[bool, ...]:
     """Return which roles stay loaded: embeddings first, then in the order of the roles."""
-    order = sorted(
-        range(len(options)), key=lambda i: (searches[i].role.name != "embeddings", i)
-    )
+    order = sorted(range(len(options)), key=lambda i: (searches[i].role.name != "embeddings", i))
     held: set[str] = set()
     loaded = [False] * len(options)
     for index in order:
