@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, Literal
 import click
 
 from assistant.cli.options import (
+    NumCtx,
     examples,
     machine_option,
-    num_ctx_option,
     output_options,
     resolve_machine,
 )
@@ -34,7 +34,12 @@ ROLE_HELP: Final = (
     ),
 )
 @click.option("--role", metavar="ROLE", help=ROLE_HELP)
-@num_ctx_option
+@click.option(
+    "--num-ctx",
+    type=NumCtx(),
+    metavar="TOKENS",
+    help="Context length in tokens: 8192, 32k.  [default: the role's usual, 2k to 16k]",
+)
 @click.option(
     "--license",
     "licence",

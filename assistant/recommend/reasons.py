@@ -74,7 +74,7 @@ def quantization_reason(quantization: str | None, *, aware: bool = False) -> str
     increase = perplexity_increase(quantization, aware=aware)
     if increase is None or quantization is None or increase == 0.0:
         return None
-    name = f"{quantization} trained for (QAT)" if aware else quantization
+    name = f"{quantization} (QAT)" if aware else quantization
     return f"{name} raises perplexity by about {increase:.2g} % over 16-bit."
 
 
