@@ -1,117 +1,209 @@
-"""BM25 over passages: Okapi weights with fields, an inverted index, and light stemming.
+"""BM25 over passages: weighted fields, an inverted index, synonyms and near spellings.
 
-Formula: Robertson and Zaragoza, "The Probabilistic Relevance Framework" (2009), with the
-term frequency of a field multiplied by the field's weight (BM25F). k1 = 1.2, b = 0.6.
+Formula: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009),
+with the term frequency of a field multiplied by the field's weight (BM25F). On top comes a
+share for the one question of a passage's `asked` lines that is most like the query.
+
+Several indexes are searched as one (`search_indexes`): how rare a word is, is counted over all of
+them, so that the scores of bundled guides and of a person's own notes can be compared.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
+from assistant.knowledge import words
 from assistant.knowledge.passages import Passage
 
 K1: Final = 1.2
-B: Final = 0.6
+B: Final = 0.4
+ASKED_SHARE: Final = 0.5
+SYNONYM_WEIGHT: Final = 0.25
+NEAR_WEIGHT: Final = 0.7
 _FIELD_WEIGHTS: Final = (
-    ("section", 3.0), ("questions", 2.0), ("context", 1.0), ("guide", 1.5), ("text", 1.0),
+    ("section", 3.0), ("guide", 1.5), ("questions", 1.5), ("context", 0.5), ("text", 1.0),
 )  # fmt: skip
-_WORD: Final = re.compile(r"[a-z0-9][a-z0-9._+#-]*")
-_STOP: Final = frozenset(
-    "a an and any are as at be been but by can could do does for from get got had has have how i "
-    "if im in into is it its just like me my no not of on or our should so some than that the "
-    "their them then there these they this to up us was we were what whats when where which who "
-    "why will with would you your".split()
-)
-_SUFFIXES: Final = (
-    "izations", "isations", "ization", "isation", "izing", "ising", "ized", "ised", "izer", "izes",
-    "ises", "ations", "ation", "ize", "ise", "ings", "ing", "ies", "ied", "ers", "er", "ed", "es",
-    "s", "e",
-)  # fmt: skip
-_SHORTEST_STEM: Final = 3
-_SYNONYMS: Final = {
-    "vram": ("memory", "gpu"), "ram": ("memory",), "gpu": ("card", "vram"), "card": ("gpu",),
-    "quant": ("quantization",), "quants": ("quantization",), "ctx": ("context",),
-    "t/s": ("tokens", "speed"), "tps": ("tokens", "speed"), "oom": ("memory", "out"),
-    "finetune": ("fine-tune",), "licence": ("license",), "pc": ("computer",),
-    "fim": ("fill-in-the-middle",), "infill": ("fill-in-the-middle",), "moe": ("experts",),
-    "hallucinate": ("hallucination",), "kv": ("cache",), "embeddings": ("embedding",),
-}  # fmt: skip
+_COUNTED_IN_LENGTH: Final = frozenset({"section", "text"})
+_MOST_NEAR_WORDS: Final = 3
 
-
-def words_of(text: str) -> list[str]:
-    """Return the stems of a text's words, without words that say nothing."""
-    found = []
-    for raw in _WORD.findall(text.lower()):
-        word = raw.strip("._-+")
-        if not word or word in _STOP:
-            continue
-        found.append(stem(word))
-        if any(mark in word for mark in "-_.") and not word.replace(".", "").isdigit():
-            found.extend(stem(part) for part in re.split(r"[-_.]", word) if len(part) > 1)
-    return found
-
-
-def stem(word: str) -> str:
-    """Return the word without a common English ending: `quantized` and `quantizing` meet."""
-    if any(character.isdigit() for character in word):
-        return word
-    for suffix in _SUFFIXES:
-        if word.endswith(suffix) and len(word) - len(suffix) >= _SHORTEST_STEM:
-            return word[: -len(suffix)]
-    return word
+Postings = Sequence[tuple[int, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """The place of a passage in the list searched, and its score; higher is better."""
+    """The place of a passage in its index, and its score; higher is better.
+
+    `coverage` is the share of the query's words, weighted by rarity, that the passage has.
+    """
 
     index: int
     score: float
+    coverage: float = 0.0
+
+
+class WordIndex(Protocol):
+    """What BM25 asks an inverted index; passages are numbered from 0."""
+
+    @property
+    def count(self) -> int:
+        """The number of passages."""
+
+    @property
+    def total_length(self) -> float:
+        """The sum of the passages' lengths."""
+
+    def length(self, index: int) -> float:
+        """Return the length of a passage in words."""
+
+    def postings(self, word: str) -> Postings:
+        """Return the passages that have a word, with the word's weighted frequency in each."""
+
+    def known(self, candidates: Iterable[str]) -> set[str]:
+        """Return those of the words that occur anywhere."""
+
+    def asked(self, index: int) -> Sequence[frozenset[str]]:
+        """Return the words of each question that a passage lists."""
 
 
 class Bm25Index:
-    """An inverted index over passages. Building takes time once, a search a few milliseconds."""
+    """An inverted index in memory. Building takes time once, a search a few milliseconds."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self._postings: dict[str, list[tuple[int, float]]] = defaultdict(list)
         self._lengths: list[float] = []
+        self._asked: list[tuple[frozenset[str], ...]] = []
         for index, passage in enumerate(passages):
-            frequencies: Counter[str] = Counter()
-            for field, weight in _FIELD_WEIGHTS:
-                for word in words_of(getattr(passage, field)):
-                    frequencies[word] += weight
-            self._lengths.append(sum(frequencies.values()))
+            frequencies, length = weigh(passage)
+            self._lengths.append(length)
+            self._asked.append(tuple(frozenset(words.words_of(q)) for q in passage.asked))
             for word, frequency in frequencies.items():
                 self._postings[word].append((index, frequency))
-        self._mean = sum(self._lengths) / len(self._lengths) if self._lengths else 1.0
+        self.count = len(self._lengths)
+        self.total_length = sum(self._lengths)
+
+    def length(self, index: int) -> float:
+        """Return the length of a passage in words."""
+        return self._lengths[index]
+
+    def postings(self, word: str) -> Postings:
+        """Return the passages that have a word, with the word's weighted frequency in each."""
+        return self._postings.get(word, ())
+
+    def known(self, candidates: Iterable[str]) -> set[str]:
+        """Return those of the words that occur anywhere."""
+        return {word for word in candidates if word in self._postings}
+
+    def asked(self, index: int) -> Sequence[frozenset[str]]:
+        """Return the words of each question that a passage lists."""
+        return self._asked[index]
 
     def search(self, query: str, limit: int) -> list[Hit]:
         """Return up to `limit` passages that share words with the query, best first."""
-        scores: dict[int, float] = defaultdict(float)
-        count = len(self._lengths)
-        for word, weight in _query_words(query).items():
-            postings = self._postings.get(word, ())
-            if not postings:
-                continue
-            rarity = math.log(1 + (count - len(postings) + 0.5) / (len(postings) + 0.5))
-            for index, frequency in postings:
-                norm = 1 - B + B * self._lengths[index] / self._mean
-                scores[index] += weight * rarity * frequency * (K1 + 1) / (frequency + K1 * norm)
-        best = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-        return [Hit(index, score) for index, score in best[:limit]]
+        return [hit for _, hit in search_indexes(query, (self,), limit)]
 
 
-def _query_words(query: str) -> dict[str, float]:
-    """Return the stems of a query with weights; synonyms weigh less than what was written."""
-    weights: dict[str, float] = {}
-    for word in words_of(query):
-        weights[word] = 1.0
-    for raw in _WORD.findall(query.lower()):
-        for synonym in _SYNONYMS.get(raw, ()):
-            weights.setdefault(stem(synonym), 0.4)
+def weigh(passage: Passage) -> tuple[Mapping[str, float], float]:
+    """Return the weighted frequency of each word of a passage, and its length in words."""
+    frequencies: Counter[str] = Counter()
+    length = 0.0
+    for field, weight in _FIELD_WEIGHTS:
+        found = words.words_of(getattr(passage, field))
+        if field in _COUNTED_IN_LENGTH:
+            length += len(found)
+        for word in found:
+            frequencies[word] += weight  # type: ignore[assignment]
+    return frequencies, length
+
+
+def search_indexes(
+    query: str, indexes: Sequence[WordIndex], limit: int
+) -> list[tuple[int, Hit]]:
+    """Return up to `limit` (number of the index, hit), best first, over all indexes as one.
+
+    The order does not depend on how often a word is repeated in the query.
+    """
+    count = sum(index.count for index in indexes)
+    mean = sum(index.total_length for index in indexes) / count if count else 1.0
+    scores: dict[tuple[int, int], float] = defaultdict(float)
+    covered: dict[tuple[int, int], float] = defaultdict(float)
+    whole = 0.0
+    rarities: dict[str, float] = {}
+    for word, weight in _weighted_words(query, indexes).items():
+        found = [(n, index.postings(word)) for n, index in enumerate(indexes)]
+        frequency = sum(len(postings) for _, postings in found)
+        rarity = math.log(1 + (count - frequency + 0.5) / (frequency + 0.5))
+        written = weight >= NEAR_WEIGHT
+        if written:
+            rarities[word] = rarity
+            whole += rarity
+        for n, postings in found:
+            for place, tf in postings:
+                norm = K1 * (1 - B + B * indexes[n].length(place) / mean)
+                scores[n, place] += weight * rarity * tf * (K1 + 1) / (tf + norm)
+                if written:
+                    covered[n, place] += rarity
+    for (n, place), score in scores.items():
+        likeness = _likeness(indexes[n].asked(place), rarities, whole)
+        if likeness:
+            scores[n, place] = score + ASKED_SHARE * likeness * whole
+    best = sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:limit]
+    return [
+        (n, Hit(place, score, coverage=min(covered[n, place] / whole, 1.0) if whole else 0.0))
+        for (n, place), score in best
+    ]
+
+
+def _likeness(
+    asked: Sequence[frozenset[str]], rarities: Mapping[str, float], whole: float
+) -> float:
+    """Return how much the most similar question shares with the query, from 0 to 1."""
+    best = 0.0
+    for question in asked:
+        shared = sum(rarity for word, rarity in rarities.items() if word in question)
+        if shared:
+            extra = len(question) - sum(1 for word in question if word in rarities)
+            best = max(best, shared / (whole + 0.5 * extra))
+    return best
+
+
+def _weighted_words(query: str, indexes: Sequence[WordIndex]) -> dict[str, float]:
+    """Return the words to look for with weights: what was written counts most."""
+    written = words.query_words(query)
+    known = _known(written, indexes)
+    weights = {word: 1.0 for word in written if word in known}
+    for word in written:
+        if word not in known:
+            for near in _nearest(word, indexes):
+                weights.setdefault(near, NEAR_WEIGHT)
+    for word in tuple(weights):
+        for synonym in words.synonyms(word):
+            weights.setdefault(synonym, SYNONYM_WEIGHT)
+    for word in written:
+        weights.setdefault(word, 1.0)
     return weights
+
+
+def _nearest(word: str, indexes: Sequence[WordIndex]) -> Iterator[str]:
+    """Yield known words that an unknown one may stand for: two in one, or a slip away."""
+    if not words.can_be_misspelt(word):
+        return
+    for head, tail in words.splits(word):
+        pair = {words.stem(head), words.stem(tail)}
+        if len(_known(pair, indexes)) == len(pair):
+            yield from sorted(pair)
+            return
+    near = _known(set(words.near_spellings(word)), indexes)
+
+    def how_common(candidate: str) -> int:
+        return sum(len(index.postings(candidate)) for index in indexes)
+
+    yield from sorted(near, key=lambda w: (-how_common(w), w))[:_MOST_NEAR_WORDS]
+
+
+def _known(candidates: Iterable[str], indexes: Sequence[WordIndex]) -> set[str]:
+    listed = list(candidates)
+    return {word for index in indexes for word in index.known(listed)}
