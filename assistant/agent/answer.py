@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from assistant.agent.question import parse_question
 from assistant.agent.records import Answer, Citation, ModelMention, Span, Topic
 from assistant.agent.tools import DetectMachine, Toolbox
-from assistant.agent.topics import fit, machines, models
+from assistant.agent.topics import fit, guides, machines, models
 from assistant.agent.topics.context import Context, Part
 from assistant.errors import UsageError
 from assistant.fit.records import RunOptions
@@ -27,6 +27,12 @@ _OUT_OF_REACH: Final = (
     "what fits a machine, which model to take for a job, how much memory, context and speed to "
     "expect, and facts about models, quantizations and cards."
 )
+_DOERS: Final = {
+    "translation": "a multilingual local model can do it",
+    "writing": "a local chat model can do it",
+    "code": "a local code model can do it",
+    "summarize": "a local chat model can do it",
+}
 _EXAMPLES: Final = (
     'Try: `assistant ask "what runs on my 8GB card?"`, `"does llama3.1:8b fit in 8 GB at 32k?"` or '
     '`"which model for code on a 3060?"`.'
@@ -70,13 +76,15 @@ def answer_question(
     tools = Toolbox(
         catalog=catalog, detect=detect or _detect_this_computer, run_options=run_options
     )
-    body, sections = _ANSWERS[question.topic](Context(question, tools))
+    context = Context(question, tools)
+    part = _ANSWERS[question.topic](context)
+    body, sections = part or (_out_of_reach(context), ())
     return Answer(
         question=text,
         text=body,
         tool_calls=tuple(tools.calls),
         citations=cite(sections),
-        answered=question.topic != "unknown",
+        answered=part is not None,
     )
 
 
@@ -90,10 +98,14 @@ def cite(sections: Sequence[tuple[str, str]]) -> tuple[Citation, ...]:
         return ()
     from assistant.knowledge.guides import load_guides
 
-    guides = load_guides()
-    return tuple(
-        Citation(guides[g].title, s, guides[g].section(s).first_sentence) for g, s in sections
-    )
+    by_name = load_guides()
+    by_title = {guide.title: guide for guide in by_name.values()}
+    cited = []
+    for name, heading in sections:
+        guide = by_name.get(name) or by_title.get(name)
+        text = guide.section(heading).first_sentence if guide else ""
+        cited.append(Citation(guide.title if guide else name, heading, text))
+    return tuple(cited)
 
 
 def _detect_this_computer() -> Machine:
@@ -121,23 +133,19 @@ def _read_machine(words: str) -> tuple[Machine, Sequence[Span]] | None:
     return find_machine_span(words)
 
 
-def _unknown(context: Context) -> Part:
-    roles = [r for r in context.question.roles if r in ("translation", "writing", "code")]
-    what = {
-        "translation": "a multilingual local model can do it",
-        "writing": "a local chat model can do it",
-        "code": "a local code model can do it",
-    }
+def _out_of_reach(context: Context) -> str:
+    """Say honestly that this cannot be answered, and what can."""
+    roles = [role for role in context.question.roles if role in _DOERS]
     pointer = ""
     if roles:
         pointer = (
-            f"If you want it done, {what[roles[0]]}: `assistant recommend --role {roles[0]}` finds "
-            "one for this computer."
+            f"If you want it done, {_DOERS[roles[0]]}: `assistant recommend --role {roles[0]}` "
+            "finds one for this computer."
         )
-    return "\n\n".join(part for part in (_OUT_OF_REACH, pointer, _EXAMPLES) if part), ()
+    return "\n\n".join(part for part in (_OUT_OF_REACH, pointer, _EXAMPLES) if part)
 
 
-_ANSWERS: Final[dict[Topic, Callable[[Context], Part]]] = {
+_ANSWERS: Final[dict[Topic, Callable[[Context], Part | None]]] = {
     "fit": fit.answer_fit,
     "need": fit.answer_need,
     "kv_cache": fit.answer_kv_cache,
@@ -153,5 +161,6 @@ _ANSWERS: Final[dict[Topic, Callable[[Context], Part]]] = {
     "device": machines.answer_device,
     "compare_machines": machines.answer_compare_machines,
     "my_machine": machines.answer_my_machine,
-    "unknown": _unknown,
+    "guides": guides.answer_guides,
+    "task": lambda _: None,
 }

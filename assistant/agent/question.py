@@ -45,6 +45,10 @@ _YES_NO: Final = (
 )
 
 
+_VAGUE: Final = ("guides", "recommend")
+"""Topics that a short question without a model falls into for want of anything better."""
+
+
 def clean_question(text: str) -> str:
     """Return the question without the parts that try to give orders instead of asking.
 
@@ -96,7 +100,7 @@ def _parse_one(text: str, read_models: ReadModels, read_machine: ReadMachine) ->
     ctx = cues.find_num_ctx(rest)
     question = Question(
         text=text,
-        topic="unknown",
+        topic="guides",
         machine=machine,
         machine_words=words,
         alternatives=() if models else _alternatives(text, read_machine),
@@ -150,7 +154,7 @@ def _leans_on_history(question: Question) -> bool:
     if question.follow_up:
         return True
     words = len(question.text.split())
-    return words <= 8 and not question.models and question.topic in ("unknown", "recommend")
+    return words <= 8 and not question.models and question.topic in _VAGUE
 
 
 def _inherit(question: Question, before: Question) -> Question:
@@ -169,8 +173,8 @@ def _inherit(question: Question, before: Question) -> Question:
         insert=question.insert or before.insert,
         prefer=question.prefer if question.prefer != "balance" else before.prefer,
     )
-    if question.topic in ("unknown", "recommend") or not question.models:
-        own = question.topic not in ("unknown", "recommend", "my_machine")
+    if question.topic in _VAGUE or not question.models:
+        own = question.topic not in (*_VAGUE, "my_machine")
         merged = replace(merged, topic=question.topic if own else before.topic)
         if merged.topic == "recommend" and question.models:
             merged = replace(merged, topic="fit")

@@ -16,6 +16,7 @@ from assistant.machine.records import Machine
 from assistant.recommend.records import Needs, Recommendation
 
 if TYPE_CHECKING:
+    from assistant.knowledge.search import SearchResult
     from assistant.models.card import ModelCard, Tag
     from assistant.models.catalog import Catalog
     from assistant.recommend.records import Comparison, QuantizationChoice
@@ -184,6 +185,30 @@ class Toolbox:
             choice_to_dict(choice),
         )
         return choice
+
+    def search_guides(self, query: str, *, limit: int = 4) -> SearchResult:
+        """Return the passages of the guides and the person's notes for a query, best first."""
+        from assistant.knowledge.search import search_guides
+
+        found = search_guides(query, limit)
+        self._record(
+            "search_guides",
+            {"query": query, "limit": limit},
+            {
+                "kind": found.kind,
+                "embedder": found.embedder,
+                "passages": [
+                    {
+                        "guide": f.passage.guide,
+                        "section": f.passage.section,
+                        "origin": f.passage.origin,
+                        "text": f.passage.text,
+                    }
+                    for f in found.passages
+                ],
+            },
+        )
+        return found
 
     def _record(self, name: str, arguments: dict[str, Any], result: dict[str, Any]) -> None:
         self.calls.append(ToolCall(name, arguments, result))

@@ -122,7 +122,7 @@ def _here(_: Question, rest: str) -> bool:
 
 
 _NO_MODEL: Final[Sequence[Rule]] = (
-    ("unknown", lambda q, _: cues.has(_TASK, q.text)),
+    ("task", lambda q, _: cues.has(_TASK, q.text)),
     (
         "licence_list",
         lambda _, rest: (
@@ -152,9 +152,9 @@ _NO_MODEL: Final[Sequence[Rule]] = (
         "quantization_choice",
         lambda q, _: bool(q.quantizations and q.roles) and q.machine is None,
     ),
-    ("unknown", lambda q, _: bool(q.quantizations) and q.machine is None),
+    ("guides", lambda q, _: bool(q.quantizations) and q.machine is None),
     ("recommend", lambda q, rest: q.machine is not None or _asks_for_a_model(q, rest)),
-    ("unknown", lambda _, __: True),
+    ("guides", lambda _, __: True),
 )
 _SEVERAL_MODELS: Final[Sequence[Rule]] = (("compare", lambda _, __: True),)
 _ONE_MODEL: Final[Sequence[Rule]] = (

@@ -87,11 +87,29 @@ def test_recommendation_names_only_models_of_the_catalog() -> None:
             catalog.find(name)
 
 
-def test_out_of_reach_is_said_honestly_and_calls_no_tool() -> None:
-    answer = answer_question("what is the capital of france?")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "what is the capital of france?",
+        "write me a poem about the sea",
+        "translate this to swedish: good morning",
+        "how do i cook pasta",
+        "who won the world cup",
+        "my knee hurts, what should i do",
+        "solve 3x + 4 = 19",
+    ],
+)
+def test_out_of_reach_is_said_honestly(text: str) -> None:
+    answer = answer_question(text)
     assert answer.text.startswith("I can't answer that.")
     assert not answer.answered
-    assert answer.tool_calls == ()
+    assert {call.name for call in answer.tool_calls} <= {"search_guides"}
+
+
+def test_concept_is_answered_from_a_guide_with_its_source() -> None:
+    answer = answer_question("whats rag in one sentance")
+    assert "retriev" in answer.text.split("[1]")[0].lower()
+    assert answer.citations[0].section == "What RAG is"
 
 
 def test_orders_inside_a_question_are_not_followed() -> None:

@@ -60,11 +60,11 @@ def read(text: str, *history: str) -> Question:
         ("what gpu do i have", "my_machine"),
         ("mit or apache, which models are MIT", "licence_list"),
         ("modelfile for chat on llama3.1 8b with 8k", "modelfile"),
-        ("what is the capital of france", "unknown"),
-        ("translate this to swedish: good morning", "unknown"),
-        ("write me a poem", "unknown"),
-        ("rollback plan if new model sucks", "unknown"),
-        ("does ollama create download the whole model again", "unknown"),
+        ("what is the capital of france", "guides"),
+        ("translate this to swedish: good morning", "task"),
+        ("write me a poem", "task"),
+        ("rollback plan if new model sucks", "guides"),
+        ("does ollama create download the whole model again", "guides"),
     ],
 )
 def test_topic(text: str, topic: str) -> None:
