@@ -9,7 +9,7 @@ from assistant.agent.topics.context import Context, Part
 if TYPE_CHECKING:
     from assistant.knowledge.passages import Passage
 
-LEAST_COVERAGE: Final = 0.5
+LEAST_COVERAGE: Final = 0.55
 """Share of a question's words that a passage must have to count as an answer to it."""
 
 _SEE_ALSO_SHARE: Final = 0.55
