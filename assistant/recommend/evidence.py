@@ -19,7 +19,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from assistant.models.card import Benchmark, ModelCard
-from assistant.recommend.published import FIGURES, TASK_RANKS, TASK_SCALES, TASK_SOURCE
+from assistant.recommend.published import (
+    FIGURES,
+    TASK_RANKS,
+    TASK_SCALES,
+    TASK_SOURCE,
+    THIN_RANKS,
+)
 from assistant.recommend.roles import RoleProfile
 from assistant.recommend.scales import RANKED_AMONG, SCALES, rank_points
 
@@ -30,6 +36,8 @@ MAKER_WEIGHT: Final = 0.5
 """A maker's figure counts half: SWE-bench figures ran 4 to 20 points above re-runs."""
 OLD_INDEX_WEIGHT: Final = 0.5
 """AA20 is thin for models from before 2025."""
+THIN_RANK_WEIGHT: Final = 0.6
+"""What a rank counts that its source marks as resting on few tests."""
 TINY_PARAMETERS: Final = 500_000_000
 """Below it AA20 is left out: so few metrics exist that a 270M model tops a 70B of 2024."""
 WITHOUT_THINKING: Final = 0.76
@@ -143,7 +151,8 @@ def _from_published(card: ModelCard) -> Iterator[Signal]:
             points = rank_points(value, RANKED_AMONG[name][1])
         else:
             points = SCALES[name].points(value)
-        yield Signal(name, value, points, 1.0, TASK_SOURCE)
+        thin = f"{card.name} {name}" in THIN_RANKS
+        yield Signal(name, value, points, THIN_RANK_WEIGHT if thin else 1.0, TASK_SOURCE)
     for name, value, by_maker, source in FIGURES.get(card.name, ()):
         weight = MAKER_WEIGHT if by_maker else 1.0
         points = SCALES[name].points(value, by_maker=by_maker)

@@ -64,6 +64,21 @@ TASK_RANKS: Final[dict[str, tuple[float | None, ...]]] = {
     "hermes3:8b": (43.7, None, 366, None, None, None),
 }
 
+THIN_RANKS: Final = frozenset(
+    "qwen3.8:27b wm_chat; muse-glimmer:30b wm_chat; qwen3.5:0.8b wm_agent; qwen3.5:0.8b wm_chat; "
+    "gemma4:31b wm_chat; gemma4:26b wm_chat; gemma4:12b wm_chat; gpt-oss:20b wm_chat; "
+    "gpt-oss:120b wm_chat; granite4.2:8b wm_chat; granite4.2:8b wm_math; granite4.1:8b wm_agent; "
+    "granite4.1:8b wm_chat; granite4:1b wm_agent; lfm2.5:8b wm_chat; qwen3:8b wm_chat; "
+    "qwen3-vl:2b wm_agent; qwen3-vl:2b wm_coding; qwen3-vl:2b wm_chat; qwen3-vl:2b wm_math; "
+    "qwen3-vl:8b wm_agent; qwen3-vl:8b wm_coding; qwen3-vl:8b wm_chat; qwen3-vl:30b wm_agent; "
+    "qwen3-vl:30b wm_coding; qwen3-vl:30b wm_chat; qwen3-vl:30b wm_math; qwen3-vl:32b wm_agent; "
+    "qwen3-vl:32b wm_coding; qwen3-vl:32b wm_chat; qwen3-vl:32b wm_math; qwen2.5vl:3b wm_math; "
+    "qwen2.5:3b wm_agent; qwen2.5:3b wm_chat; qwen2.5-coder:32b wm_chat; gemma3:4b wm_agent; "
+    "gemma3n:e4b wm_chat; llama2:13b wm_coding; llama2:13b wm_math; codellama:13b wm_math; "
+    "codellama:34b wm_chat; codellama:34b wm_math; hermes3:8b wm_coding".split("; ")
+)
+"""Ranks that whatmodel.sh marks as resting on few tests."""
+
 _WHATMODEL: Final = "whatmodel.sh, October 2026"
 _MTEB: Final = "MTEB leaderboard, 2026"
 

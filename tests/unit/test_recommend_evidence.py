@@ -14,7 +14,7 @@ from assistant.recommend.evidence import (
     role_quality,
     signals_of,
 )
-from assistant.recommend.published import FIGURES, TASK_RANKS, TASK_SCALES
+from assistant.recommend.published import FIGURES, TASK_RANKS, TASK_SCALES, THIN_RANKS
 from assistant.recommend.roles import AUTOCOMPLETE, ROLES, role_profile
 from assistant.recommend.scales import RANK_CURVE, RANKED_AMONG, SCALES, Scale, rank_points
 
@@ -71,6 +71,9 @@ def test_published_tables_are_well_formed() -> None:
     names = {card.name for card in load_catalog().cards}
     assert set(TASK_RANKS) <= names
     assert set(FIGURES) <= names
+    for thin in THIN_RANKS:
+        name, _, scale = thin.partition(" ")
+        assert TASK_RANKS[name][TASK_SCALES.index(scale)] is not None, thin
     for name, row in TASK_RANKS.items():
         assert len(row) == len(TASK_SCALES), name
         for scale, value in zip(TASK_SCALES[1:], row[1:], strict=True):
