@@ -77,7 +77,8 @@ def report(files: Sequence[Path], *, misses: int) -> list[str]:
     for path in files:
         data = json.loads(path.read_bytes())
         if isinstance(data, dict):
-            lines += planner_lines(score_planner(data, path.parent / "headers"), misses=misses)
+            checks = score_planner(data, path.parent / "headers")
+            lines += planner_lines(checks, path, misses=misses)
         else:
             lines += log_lines(score_logs(data))
     lines += ["### The 13 cases", ""]
@@ -171,9 +172,10 @@ def _score_whole_model(row: Record, arch: Architecture, weights: WeightBytes) ->
     return [Check(quantity, group, label, value, row[key]) for quantity, key, value in pairs]
 
 
-def planner_lines(checks: Sequence[Check], *, misses: int) -> list[str]:
+def planner_lines(checks: Sequence[Check], path: Path, *, misses: int) -> list[str]:
     """Return the tables of a file of planned bytes."""
-    lines = ["### Planned by llama.cpp b10488", ""]
+    headers = len({check.group for check in checks})
+    lines = [f"### Planned by llama.cpp b10488: {path.parent.name}, {headers} headers", ""]
     head = ("quantity", "rows", "exact", "median", "p90", "max")
     quantities = list(dict.fromkeys(check.quantity for check in checks))
     rows = [

@@ -48,8 +48,9 @@ class ArchitectureRule:
     The last group describes the peak of the graph, in widths (`embedding_length`):
     `extra_widths` more than usual beside the feed-forward part; `slack` is what lies idle
     there, the attention's output by default; `score_widths` and `score_queries` are what lives
-    beside the K*Q scores without flash attention; `positions` per token; `deepstack` further
-    embeddings per token; `reuses_slack` is False where a quantized cache changes nothing.
+    beside the K*Q scores without flash attention; `positions` per token; `host_widths` further
+    embeddings per token that the host prepares; `reuses_slack` is False where a quantized
+    cache changes nothing.
     """
 
     cache: Cache = "attention"
@@ -66,7 +67,7 @@ class ArchitectureRule:
     score_widths: int = 2
     score_queries: int = 2
     positions: int = 1
-    deepstack: int = 0
+    host_widths: int = 0
     reuses_slack: bool = True
 
 
@@ -105,7 +106,7 @@ _UNGATED: Final = ArchitectureRule(feed_forward="plain")
 _DSA: Final = ArchitectureRule(caches_nextn=False, indexer=True)
 _ARRAY_WINDOW: Final = WindowRule(period=0, when="always")
 _DEEPSTACK: Final = ArchitectureRule(
-    extra_widths=3, score_widths=6, positions=4, deepstack=3, reuses_slack=False
+    extra_widths=3, score_widths=6, positions=4, host_widths=3, reuses_slack=False
 )
 
 RULES: Final[Mapping[str, ArchitectureRule]] = MappingProxyType(
@@ -120,7 +121,7 @@ RULES: Final[Mapping[str, ArchitectureRule]] = MappingProxyType(
             score_widths=5,
             reuses_slack=False,
         ),
-        "gemma4": ArchitectureRule(window=_ARRAY_WINDOW, score_queries=1, reuses_slack=False),
+        "gemma4": ArchitectureRule(window=_ARRAY_WINDOW, reuses_slack=False),
         "gpt-oss": ArchitectureRule(window=WindowRule(2, "always", window=128)),
         "cohere2": ArchitectureRule(
             window=WindowRule(4, "always", window=4096), extra_widths=1, reuses_slack=False
@@ -203,8 +204,8 @@ RULES: Final[Mapping[str, ArchitectureRule]] = MappingProxyType(
         "llada-moe": _GATED_ENCODER,
         "rnd1": _GATED_ENCODER,
         # feed-forward without a gate
-        "gpt2": _UNGATED,
-        "starcoder": _UNGATED,
+        "gpt2": replace(_UNGATED, host_widths=1),
+        "starcoder": replace(_UNGATED, host_widths=1),
         "starcoder2": _UNGATED,
         "nemotron": _UNGATED,
         "mpt": _UNGATED,

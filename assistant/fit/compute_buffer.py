@@ -162,8 +162,9 @@ def _peaks(arch: Architecture) -> _Peaks:
     ]
     attention = 2 * width + 2 * queries
     scores = rule.score_widths * width + rule.score_queries * queries + per_layer
-    if per_layer and arch.name == "gemma4":
-        scores += width + queries
+    if arch.name == "gemma4":
+        # Its experts run beside a dense part; per-layer inputs are added behind the block.
+        scores += width + max(arch.feed_forward_length) if arch.is_moe else width * bool(per_layer)
     if not _has_values(arch):
         latent = arch.kv_lora_rank or 0
         rope = arch.key_length - latent
@@ -189,7 +190,7 @@ def _peaks(arch: Architecture) -> _Peaks:
         scan_per_sequence=scan_per_sequence,
         scan_room=room,
         value_elements=layout.widest_v,
-        host_elements=(2 + rule.deepstack) * width + per_layer,
+        host_elements=(2 + rule.host_widths) * width + per_layer,
         input_elements=rule.positions,
         rotation_elements=rotation,
         quantized_slack=quantized,

@@ -111,9 +111,12 @@ def estimate_fit(
     )
 
 
-def run_in_room(facts: ModelFacts, room: Room, options: RunOptions) -> Run:
-    """Return one run: Ollama's choices, the bytes they lead to, and where those land."""
-    choices = choose_run(facts, room, options)
+def run_in_room(facts: ModelFacts, room: Room, options: RunOptions, *, spread: bool = False) -> Run:
+    """Return one run: Ollama's choices, the bytes they lead to, and where those land.
+
+    `spread` takes all GPUs even where Ollama's prediction says that one is enough.
+    """
+    choices = choose_run(facts, room, options, spread=spread)
     arch = facts.architecture
     cache = _cache(
         arch,

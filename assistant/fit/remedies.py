@@ -79,6 +79,8 @@ def find_remedies(
     if context is not None and USEFUL_CONTEXT <= context < run.choices.num_ctx:
         remedies.append(f"num_ctx {context} fits ({tokens(context)} of context)")
     fixed = replace(options, num_ctx=run.choices.num_ctx)
+    if len(run.choices.gpus) < len(room.gpus) and _stays(facts, room, fixed, spread=True):
+        remedies.append("all GPUs together hold it (OLLAMA_SCHED_SPREAD=1)")
     if options.kv_cache_type in ("f16", "f32", "bf16"):
         for kind in _SMALLER_CACHES:
             if _stays(facts, room, replace(fixed, kv_cache_type=kind, flash_attention=True)):
@@ -93,10 +95,10 @@ def find_remedies(
     return tuple(remedies)
 
 
-def _stays(facts: ModelFacts, room: Room, options: RunOptions) -> bool:
+def _stays(facts: ModelFacts, room: Room, options: RunOptions, *, spread: bool = False) -> bool:
     from assistant.fit.estimate import run_in_room
 
-    return run_in_room(facts, room, options).placed.placement.verdict == "gpu"
+    return run_in_room(facts, room, options, spread=spread).placed.placement.verdict == "gpu"
 
 
 def _best_quantization(

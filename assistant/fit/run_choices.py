@@ -59,14 +59,19 @@ class RunChoices:
     gpus: tuple[GpuRoom, ...]
 
 
-def choose_run(facts: ModelFacts, room: Room, options: RunOptions) -> RunChoices:
-    """Return what Ollama would choose for this model on this machine."""
+def choose_run(
+    facts: ModelFacts, room: Room, options: RunOptions, *, spread: bool = False
+) -> RunChoices:
+    """Return what Ollama would choose for this model on this machine.
+
+    `spread` is OLLAMA_SCHED_SPREAD: all GPUs, even where one seems enough.
+    """
     arch = facts.architecture
     asked, source = _asked_context(facts, room, options)
     num_ctx = effective_context(arch, asked, vision="vision" in facts.capabilities)
     parallel = 1 if arch.is_embedding or arch.name in SINGLE_REQUEST else options.num_parallel
     predicted = predict_vram(facts, num_ctx * parallel)
-    gpus = () if options.num_gpu == 0 else choose_gpus(room.gpus, predicted)
+    gpus = () if options.num_gpu == 0 else choose_gpus(room.gpus, predicted, spread=spread)
     flash = options.flash_attention
     if flash is None:
         flash = all(gpu.supports_flash_attention for gpu in gpus)
@@ -118,7 +123,9 @@ def predict_vram(facts: ModelFacts, tokens: int) -> int:
     return size + 4 * arch.block_count * kv_heads * head * tokens
 
 
-def choose_gpus(gpus: Sequence[GpuRoom], predicted: int) -> tuple[GpuRoom, ...]:
+def choose_gpus(
+    gpus: Sequence[GpuRoom], predicted: int, *, spread: bool = False
+) -> tuple[GpuRoom, ...]:
     """Return the GPUs that Ollama gives to the runner (MEMORY_MODEL 4.3).
 
     The best single GPU if the prediction is at most 80 % of its free memory, discrete before
@@ -127,7 +134,7 @@ def choose_gpus(gpus: Sequence[GpuRoom], predicted: int) -> tuple[GpuRoom, ...]:
     if len(gpus) <= 1:
         return tuple(gpus)
     fitting = [gpu for gpu in gpus if predicted <= gpu.free_bytes * _FIT_PERCENT // 100]
-    if fitting:
+    if fitting and not spread:
         return (max(fitting, key=lambda gpu: (not gpu.shared, gpu.free_bytes)),)
     groups: dict[str, list[GpuRoom]] = {}
     for gpu in gpus:

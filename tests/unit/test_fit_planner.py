@@ -22,10 +22,12 @@ DATA = ROOT / "tests" / "data"
 PLANNED = json.loads((DATA / "planner.json").read_bytes())
 HEADERS = sorted({row["header"] for row in PLANNED["cache_and_compute"]})
 WHOLE = PLANNED["whole_model"]
+FAMILIES = json.loads((DATA / "planned" / "planner.json").read_bytes())["cache_and_compute"]
+FAMILY_HEADERS = sorted({row["header"] for row in FAMILIES})
 
 
-def model(name: str) -> tuple[Architecture, GgufHeader]:
-    header = read_header(DATA / "headers" / name)
+def model(name: str, folder: Path = DATA) -> tuple[Architecture, GgufHeader]:
+    header = read_header(folder / "headers" / name)
     return architecture_from_metadata(header.metadata, header.tensors or None), header
 
 
@@ -41,6 +43,37 @@ def test_cache_is_exact(name: str) -> None:
     assert rows
     for row in rows:
         assert cache_bytes(arch, **run(row)).total_bytes == row["cache_bytes"], row
+
+
+@pytest.mark.parametrize("name", FAMILY_HEADERS)
+def test_every_family(name: str) -> None:
+    arch, _ = model(name, DATA / "planned")
+    for row in FAMILIES:
+        if row["header"] != name:
+            continue
+        assert cache_bytes(arch, **run(row)).total_bytes == row["cache_bytes"], row
+        buffers = compute_buffers(arch, **run(row))
+        if row["device"] == "gpu":
+            assert buffers.gpu_bytes == pytest.approx(row["gpu_compute_buffer_bytes"], rel=0.15)
+            assert buffers.host_bytes == pytest.approx(row["host_compute_buffer_bytes"], rel=0.06)
+        else:
+            assert buffers.cpu_bytes == pytest.approx(row["compute_buffer_bytes"], rel=0.23)
+
+
+def test_compute_buffers_of_all_families_keep_the_targets() -> None:
+    architectures = {name: model(name, DATA / "planned")[0] for name in FAMILY_HEADERS}
+    errors = sorted(
+        abs(
+            compute_buffers(architectures[row["header"]], **run(row)).gpu_bytes
+            / row["gpu_compute_buffer_bytes"]
+            - 1
+        )
+        for row in FAMILIES
+        if row["device"] == "gpu"
+    )
+    assert len(architectures) > 80
+    assert errors[len(errors) // 2] <= 0.0001
+    assert errors[int(0.9 * len(errors))] <= 0.01
 
 
 def test_compute_buffers_on_the_gpu_keep_their_targets() -> None:
