@@ -16,7 +16,6 @@ from typing import Final
 from assistant.errors import FileProblemError
 from assistant.paths import bundled_folder
 
-
 _ASKED: Final = re.compile(r"<!--\s*asked:(.*?)-->", re.DOTALL)
 _COMMENT: Final = re.compile(r"[ \t]*<!--.*?-->\n?", re.DOTALL)
 

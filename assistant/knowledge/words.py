@@ -7,6 +7,7 @@ digit (`q4_k_m`, `8gb`, `llama3.1`) are kept as they are, and their parts are wo
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -122,7 +123,7 @@ def query_words(query: str) -> list[str]:
     """Return the words of a query, and neighbours written together: `8 gb` is `8gb` too."""
     tokens = _WORD.findall(query.lower())
     words = words_of(query)
-    joined = (a + b for a, b in zip(tokens, tokens[1:], strict=False) if a.isalnum())
+    joined = (a + b for a, b in itertools.pairwise(tokens) if a.isalnum())
     return [*dict.fromkeys(words), *(j for j in joined if any(c.isdigit() for c in j))]
 
 
