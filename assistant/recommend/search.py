@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from assistant.errors import AssistantError
 from assistant.fit.estimate import estimate_fit
 from assistant.fit.model_facts import facts_from_card
-from assistant.fit.records import FitEstimate, RunOptions
+from assistant.fit.records import FitEstimate, ModelFacts, RunOptions
 from assistant.recommend.candidates import Candidate, builds, candidates
 from assistant.recommend.records import Needs
 from assistant.recommend.roles import RoleProfile
@@ -78,11 +78,15 @@ class Option:
 
 @dataclass(slots=True)
 class Search:
-    """One search: the machine, the role, and the options estimated so far, by tag."""
+    """One search: the machine, the role, and the options estimated so far, by tag.
+
+    `facts` are the files' facts built so far, which searches for other roles may share.
+    """
 
     machine: Machine
     role: RoleProfile
     needs: Needs
+    facts: dict[str, ModelFacts] = field(default_factory=dict)
     options: dict[str, Option] = field(default_factory=dict)
 
     @property
@@ -151,7 +155,7 @@ class Search:
         return contexts
 
     def _estimated(self, candidate: Candidate, num_ctx: int) -> Option | None:
-        estimate = estimate_tag(candidate.card, candidate.tag, self.machine, num_ctx=num_ctx)
+        estimate = self._fit(candidate, RunOptions(num_ctx=num_ctx))
         if estimate is None:
             return None
         usual = self._contexts(candidate.card)[0]
@@ -184,11 +188,18 @@ class Search:
         architecture = candidate.card.architecture
         if architecture is None or not architecture.sliding_window:
             return expected_speed(estimate)
-        smallest = estimate_tag(
-            candidate.card, candidate.tag, self.machine,
-            num_ctx=estimate.num_ctx, num_batch=SMALLEST_BATCH,
-        )  # fmt: skip
+        options = RunOptions(num_ctx=estimate.num_ctx, num_batch=SMALLEST_BATCH)
+        smallest = self._fit(candidate, options)
         return expected_speed(smallest or estimate)
+
+    def _fit(self, candidate: Candidate, options: RunOptions) -> FitEstimate | None:
+        name = candidate.tag.name
+        try:
+            if name not in self.facts:
+                self.facts[name] = facts_from_card(candidate.card, candidate.tag)
+            return estimate_fit(self.facts[name], self.machine, options, with_limits=False)
+        except AssistantError:
+            return None
 
     def _crowding(self, candidate: Candidate, estimate: FitEstimate) -> float:
         """Return the share of the RAM left to models which a spilled one would take."""
@@ -215,7 +226,6 @@ def estimate_tag(
     machine: Machine,
     *,
     num_ctx: int | None,
-    num_batch: int | None = None,
     num_gpu: int | None = None,
     with_limits: bool = False,
 ) -> FitEstimate | None:
@@ -223,33 +233,41 @@ def estimate_tag(
     try:
         facts = facts_from_card(card, tag)
         others = [facts_from_card(card, other) for other in builds(card)] if with_limits else ()
-        options = RunOptions(num_ctx=num_ctx, num_batch=num_batch, num_gpu=num_gpu)
+        options = RunOptions(num_ctx=num_ctx, num_gpu=num_gpu)
         return estimate_fit(facts, machine, options, alternatives=others, with_limits=with_limits)
     except AssistantError:
         return None
 
 
 def search_options(
-    machine: Machine, role: RoleProfile, needs: Needs, catalog: Catalog, *, prune: bool = True
+    machine: Machine,
+    role: RoleProfile,
+    needs: Needs,
+    catalog: Catalog,
+    *,
+    prune: bool = True,
+    spilling: bool = True,
+    facts: dict[str, ModelFacts] | None = None,
 ) -> Search:
     """Return the options worth comparing for a role on a machine.
 
-    `prune=False` estimates every candidate.
+    `prune=False` estimates every candidate; without `spilling` what runs partly on the CPU is
+    tried only where nothing useful stays on the GPU. `facts` is shared between searches.
     """
-    search = Search(machine, role, needs)
+    search = Search(machine, role, needs, {} if facts is None else facts)
     pool = candidates(catalog, role, needs)
     if not prune:
         for candidate in pool:
             search.estimate(candidate)
         return search
     if search.gpu_bytes:
-        _search_gpu(search, pool)
+        _search_gpu(search, pool, spilling=spilling)
     else:
         _search_ram(search, pool, tries=len(pool))
     return search
 
 
-def _search_gpu(search: Search, pool: Iterable[Candidate]) -> None:
+def _search_gpu(search: Search, pool: Iterable[Candidate], *, spilling: bool) -> None:
     fitting = [c for c in pool if _least_gpu_bytes(c) <= search.gpu_bytes]
 
     def on_gpu(option: Option) -> bool:
@@ -258,7 +276,8 @@ def _search_gpu(search: Search, pool: Iterable[Candidate]) -> None:
     _best_first(search, fitting, search.gpu_bandwidth, on_gpu)
     _for_labels(search, fitting, on_gpu)
     found = any(on_gpu(option) for option in search.options.values())
-    _search_ram(search, pool, tries=PARTIAL_TRIES if found else FALLBACK_TRIES)
+    if spilling or not found:
+        _search_ram(search, pool, tries=PARTIAL_TRIES if found else FALLBACK_TRIES)
 
 
 def _search_ram(search: Search, pool: Iterable[Candidate], *, tries: int) -> None:

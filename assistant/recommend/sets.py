@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
+from assistant.fit.records import ModelFacts
 from assistant.recommend.excluded import excluded_models
 from assistant.recommend.picks import pick_option, usable_options
 from assistant.recommend.records import Needs, RecommendedSet, Role, SetMember
@@ -29,7 +30,7 @@ DEFAULT_ROLES: Final[tuple[Role, ...]] = ("chat", "code", "embeddings")
 SWAPPED_SHARE: Final = 0.85
 EMBEDDINGS_WEIGHT: Final = 0.2
 """Embedding points run to 100 where text points run to 70, and matter less in a set."""
-TRIED_PER_ROLE: Final = 10
+TRIED_PER_ROLE: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,14 @@ def recommend_set(
     is ignored. `members` is empty when nothing fits.
     """
     asked = needs or Needs()
+    facts: dict[str, ModelFacts] = {}
     searches = [
-        search_options(machine, role_profile(role), replace(asked, role=role), catalog)
+        search_options(
+            machine, role_profile(role), replace(asked, role=role), catalog,
+            spilling=False, facts=facts,
+        )
         for role in roles
-    ]
+    ]  # fmt: skip
     memory = searches[0].gpu_bytes or searches[0].ram_bytes
     best = _best_combination(searches, memory)
     if best is None:
