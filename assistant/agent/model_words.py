@@ -25,6 +25,7 @@ _PLAIN_ENGLISH: Final = frozenset(
     {"opt", "bloom", "command", "solar", "falcon", "hermes", "orca", "granite", "phi", "yi",
      "whisper", "bard", "gopher", "north", "reflection", "muse", "laguna", "marco", "rnj"}
 )  # fmt: skip
+_NO_STEMS: Final = frozenset({"all", "multilingual", "paraphrase", "stable", "nous", "north"})
 _TOKEN = re.compile(r"[a-z]+|\d+(?:\.\d+)*")
 _TAGGED = re.compile(
     r"(?<![\w/.:-])(?:[A-Za-z0-9_-][\w.-]*/){0,2}[A-Za-z][\w.-]*:[A-Za-z0-9][\w.-]*", re.ASCII
@@ -46,10 +47,17 @@ class NamedModel:
     tag: str | None = None
 
     def is_like(self, other: NamedModel) -> bool:
-        """Return True when both can mean the same model."""
-        if self.family != other.family:
+        """Return True when both can mean the same model.
+
+        A name in prose without a version ("Qwen", "Qwen 7B") can mean any version.
+        """
+        if self.family != other.family and not (self._covers(other) or other._covers(self)):
             return False
         return self.size is None or other.size is None or self.size == other.size
+
+    def _covers(self, other: NamedModel) -> bool:
+        stem = re.match(r"[a-z]+", other.family)
+        return self.tag is None and stem is not None and stem.group() == self.family
 
 
 class ModelWords:
@@ -61,7 +69,7 @@ class ModelWords:
         for name in [*_OTHERS, *catalog_families]:
             self._add(name)
             stem = re.match(r"[a-z]+", name)
-            if stem and len(stem.group()) > 2:
+            if stem and len(stem.group()) > 2 and stem.group() not in _NO_STEMS:
                 self._add(stem.group())
 
     def _add(self, name: str) -> None:
@@ -74,7 +82,7 @@ class ModelWords:
         """Return the models named in `text`, in order, not overlapping."""
         found = [named for match in _TAGGED.finditer(text) if (named := self._tagged(match))]
         taken = [n.span for n in found]
-        covered = _blank(text, taken)
+        covered = blank(text, taken)
         found += self._in_prose(covered)
         return sorted(found, key=lambda named: named.span)
 
@@ -149,7 +157,9 @@ def _plain(size: str | None) -> str | None:
     return None if size is None else re.sub(r"\s|-", "", size).replace("×", "x").lower()
 
 
-def _blank(text: str, spans: Iterable[Span]) -> str:
+def blank(text: str, spans: Iterable[Span]) -> str:
+    """Return `text` with spaces where the spans are."""
+    characters = list(text)
     for start, end in spans:
-        text = text[:start] + " " * (end - start) + text[end:]
-    return text
+        characters[start:end] = " " * (end - start)
+    return "".join(characters)
