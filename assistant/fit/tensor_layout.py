@@ -22,7 +22,7 @@ _FUSED_QKV: Final = frozenset(
 _FUSED_GATE_UP: Final = frozenset({"phi3", "chatglm"})
 _DOUBLE_QUERY: Final = frozenset({"qwen3next", "qwen35", "qwen35moe"})
 _DELTA: Final = _DOUBLE_QUERY
-_PER_LAYER_WIDTH: Final = 256
+_EXPERT_BIASES: Final = frozenset({"gpt-oss"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +255,8 @@ def _feed_forward(arch: Architecture, block: int, *, moe: bool) -> list[Tensor]:
         tensors.append(_matrix("ffn_down", shared, width))
         if gated:
             tensors.append(_matrix("ffn_gate", width, shared))
+    if arch.name in _EXPERT_BIASES:
+        tensors.append(Tensor("kept", 1, experts * (2 * expert + width), expert=True))
     tensors.append(Tensor("kept", width, width * experts))
     return tensors
 
