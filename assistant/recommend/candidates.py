@@ -55,13 +55,22 @@ def pull_name(card: ModelCard, tag: Tag) -> str:
     return card.name if tag.name == card.default_tag else tag.name
 
 
+def _lacks(card: ModelCard, missing: frozenset[str]) -> str:
+    """Return what a model lacks; a build of it under another tag may have it."""
+    what = " or ".join(sorted(missing))
+    having = [tag.name for tag in card.tags if missing <= (tag.capabilities or frozenset())]
+    if having:
+        return f"only its tag {having[0]} has the {what} capability"
+    return f"the library lists no {what} capability for it"
+
+
 def why_not(card: ModelCard, role: RoleProfile, needs: Needs) -> str | None:
     """Return why a model is no candidate for a role, or None when it is one."""
     if (caution := _caution(card, role)) is not None:
         return caution
     missing = role.requires - card.capabilities
     if missing:
-        return f"it has no {' or '.join(sorted(missing))} capability"
+        return _lacks(card, missing)
     if role.name != "embeddings" and "embedding" in card.capabilities:
         return "it is an embedding model"
     if needs.commercial and card.licence.commercial_use != "yes":
