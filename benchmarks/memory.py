@@ -60,7 +60,7 @@ def main() -> None:
     """Print the tables for the given files, or write them into a document."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE_OR_FOLDER")
-    parser.add_argument("--markdown", action="store_true", help="tables only, as Markdown")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
     parser.add_argument("--misses", type=int, default=12, metavar="N", help="misses to list")
     parser.add_argument("--update", type=Path, metavar="DOC", help="replace the tables in DOC")
     arguments = parser.parse_args()
@@ -68,7 +68,7 @@ def main() -> None:
     if arguments.update:
         update_document(arguments.update, lines)
     else:
-        print("\n".join(lines))
+        print("\n".join(lines if arguments.markdown else aligned(lines)))
 
 
 def report(files: Sequence[Path], *, misses: int) -> list[str]:
@@ -94,6 +94,26 @@ def report(files: Sequence[Path], *, misses: int) -> list[str]:
         "what others miss",
     )
     return lines + _table(header, case_rows())
+
+
+def aligned(lines: Sequence[str]) -> list[str]:
+    """Return the lines with Markdown tables as columns of text."""
+    shown: list[str] = []
+    table: list[list[str]] = []
+    for line in [*lines, ""]:
+        if line.startswith("|---"):
+            continue
+        if line.startswith("|"):
+            table.append(line.strip("| ").split(" | "))
+            continue
+        widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
+        shown += [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in table
+        ]
+        table = []
+        shown.append(line)
+    return shown
 
 
 def update_document(path: Path, lines: Sequence[str]) -> None:

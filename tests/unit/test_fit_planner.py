@@ -143,7 +143,7 @@ def test_the_benchmark_prints_its_tables(tmp_path: Path) -> None:
     document.write_text(
         "# Page\n<!-- memory tables: begin -->\nold\n<!-- memory tables: end -->\nend\n"
     )
-    command = [sys.executable, "benchmarks/memory.py", str(DATA / "planner.json")]
+    command = [sys.executable, "benchmarks/memory.py", str(DATA / "planner.json"), "--markdown"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "| cache | 661 | 661 | 0.00 % |" in shown
     assert "| deepseek-v3:671b |" in shown
@@ -153,3 +153,6 @@ def test_the_benchmark_prints_its_tables(tmp_path: Path) -> None:
     assert text.endswith("end\n")
     assert "old" not in text
     assert shown.strip() in text
+    plain = subprocess.run(command[:-1], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "| cache" not in plain.stdout
+    assert "cache                                661   661    0.00 %" in plain.stdout
