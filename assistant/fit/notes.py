@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from assistant.fit.kv_cache import CACHE_TYPES, CacheBytes, cache_bytes, cache_layout
+from assistant.fit.kv_cache import (
+    CACHE_TYPES,
+    CacheBytes,
+    cache_bytes,
+    cache_layout,
+    full_cells,
+)
 from assistant.fit.placement import Placed
 from assistant.fit.records import ModelFacts
 from assistant.fit.room import Room
 from assistant.fit.run_choices import SINGLE_REQUEST, RunChoices
-from assistant.units import gib, tokens
+from assistant.models.architecture import Architecture
+from assistant.units import MIB, gib, tokens
 
-_SMALL_PER_LAYER_BYTES = 64 * 1024**2
+_SMALL_PER_LAYER_BYTES = 64 * MIB
+_USUAL_ROPE = 64
+"""Rotated dimensions of every latent-attention model known (DeepSeek, GLM, Kimi)."""
 
 
 def estimate_notes(
@@ -40,7 +49,7 @@ def estimate_notes(
 
 def estimate_assumptions(facts: ModelFacts, room: Room, choices: RunChoices) -> tuple[str, ...]:
     """Return what was taken for granted."""
-    assumptions = list(room.assumptions if choices.gpus else room.assumptions[:1])
+    assumptions = [*room.host_assumptions, *(room.gpu_assumptions if choices.gpus else ())]
     if choices.context_from == "tier":
         assumptions.append(
             f"context {tokens(choices.asked_num_ctx)}, which Ollama takes for"
@@ -94,11 +103,21 @@ def _cache_notes(facts: ModelFacts, choices: RunChoices) -> list[str]:
             " instead of a cache"
         )
     if arch.kv_lora_rank:
-        notes.append(
-            "the file carries the MLA keys: one latent row per token and layer is cached"
-            if layout.is_mla
-            else "the file carries no MLA keys: keys and values of all heads are cached"
-        )
+        notes.append(_latent_note(arch, choices, is_mla=layout.is_mla))
     if choices.num_parallel == 1 and arch.name in SINGLE_REQUEST:
         notes.append("Ollama serves this architecture one request at a time")
     return notes
+
+
+def _latent_note(arch: Architecture, choices: RunChoices, *, is_mla: bool) -> str:
+    """Return whether a file of a latent-attention model lets llama.cpp use it (`*_mla` keys)."""
+    if is_mla:
+        return "the file carries the MLA keys: one latent row per token and layer is cached"
+    row = (arch.kv_lora_rank or 0) + (arch.rope_dimension_count or _USUAL_ROPE)
+    block, size = CACHE_TYPES[choices.kv_cache_type]
+    cells = full_cells(choices.num_ctx) * choices.num_parallel
+    latent = arch.block_count * row // block * size * cells
+    return (
+        "the file carries no MLA keys: keys and values of all heads are cached, where a file with"
+        f" them would take {gib(latent)}"
+    )

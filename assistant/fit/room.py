@@ -47,11 +47,15 @@ class GpuRoom:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """All GPUs that Ollama may use, and the host; `host_bytes` is None when unknown."""
+    """All GPUs that Ollama may use, and the host; `host_bytes` is None when unknown.
+
+    What had to be assumed is told apart by the side it is about.
+    """
 
     gpus: tuple[GpuRoom, ...]
     host_bytes: int | None
-    assumptions: tuple[str, ...] = ()
+    gpu_assumptions: tuple[str, ...] = ()
+    host_assumptions: tuple[str, ...] = ()
 
     @property
     def vram_bytes(self) -> int:
@@ -66,13 +70,14 @@ def measure_room(machine: Machine) -> Room:
     driver context is taken off, because the runner asks for free memory when it already has
     one; a described machine states what a runner would see.
     """
-    assumptions: list[str] = []
-    host = _host_bytes(machine, assumptions)
+    about_host: list[str] = []
+    about_gpus: list[str] = []
+    host = _host_bytes(machine, about_host)
     stated = machine.source == "stated"
     gpus = tuple(
-        [_gpu_room(a, host, assumptions, stated=stated) for a in machine.usable_accelerators]
+        [_gpu_room(a, host, about_gpus, stated=stated) for a in machine.usable_accelerators]
     )
-    return Room(gpus, host, tuple(dict.fromkeys(assumptions)))
+    return Room(gpus, host, tuple(dict.fromkeys(about_gpus)), tuple(about_host))
 
 
 def _gpu_room(

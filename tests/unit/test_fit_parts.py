@@ -548,7 +548,8 @@ class TestLimits:
         found = estimate_fit(model, self.machine(8), RunOptions(num_ctx=24576))
         assert found.placement.verdict == "partial"
         assert found.missing_bytes > 0
-        assert found.limits.max_num_ctx_on_gpu == 20480 or found.limits.max_num_ctx_on_gpu < 24576
+        assert found.limits.max_num_ctx_on_gpu is not None
+        assert 16384 < found.limits.max_num_ctx_on_gpu < 24576
         assert found.remedies[0].startswith(f"num_ctx {found.limits.max_num_ctx_on_gpu} fits")
         assert any(remedy.startswith("a q8_0 KV cache fits") for remedy in found.remedies)
         assert found.remedies[-1] == "a 10 GB card"
