@@ -27,22 +27,27 @@ MAY_USE: dict[str, set[str]] = {
     "models": set(),
     "fit": {"machine", "models"},
     "ollama": {"machine", "models"},
-    "knowledge": set(),
+    "knowledge": {"ollama"},
     "recommend": {"machine", "models", "fit"},
     "agent": {"machine", "models", "fit", "recommend", "ollama", "knowledge"},
     "cli": {"machine", "models", "fit", "recommend", "ollama", "knowledge", "agent"},
 }
 # Outside package -> where it may be imported. A package that is not here may be nowhere.
 DOORS: dict[str, tuple[str, ...]] = {
+    "chromadb": ("knowledge/index.py",),
     "click": ("cli/",),
     "httpx": ("ollama/client.py",),
     "matplotlib": ("cli/fit_plot.py",),
     "ollama": ("ollama/client.py",),
+    "numpy": ("knowledge/onnx_embedder.py",),
+    "onnxruntime": ("knowledge/onnx_embedder.py",),
     "platformdirs": ("paths.py",),
     "psutil": ("machine/detect/",),
     "pynvml": ("machine/detect/",),
+    "pypdf": ("knowledge/pdf.py",),
     "rich": ("cli/markdown.py", "cli/output.py"),
     "sentence_transformers": ("knowledge/embedders.py",),
+    "tokenizers": ("knowledge/onnx_embedder.py",),
 }
 WORLD = {"datetime", "http", "os", "random", "shutil", "socket", "subprocess", "tempfile", "time",
          "urllib"}  # fmt: skip
