@@ -346,10 +346,10 @@ def _why_compute(record: Record, *, partial: bool, gpus: bool) -> str:
     if record["engine"] == "ik_llama.cpp":
         return "a fork with attention and buffers of its own"
     if partial and gpus:
-        return "a split graph of an older engine: weights left in RAM are copied to the GPU"
+        return "a split graph: most likely weights left in RAM are copied to the GPU per batch"
     if record["kv_type_k"] not in (None, "f16"):
-        return "a quantized cache: CUDA adds half-precision copies of one layer's K and V"
-    return "an older engine's graph"
+        return "a quantized cache: most likely CUDA's half-precision copies of K and V"
+    return "an older engine's graph, which the formula for today's does not follow"
 
 
 def _gpu_cache_share(record: Record, arch: Architecture, engine: Engine) -> float:
