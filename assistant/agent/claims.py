@@ -96,12 +96,16 @@ _HAVE_AFTER = re.compile(
     r"laptop|machine|computer|pc|mac)\b)",
     re.IGNORECASE,
 )
+_HAVE_BEFORE = re.compile(
+    r"\b(?:free|available)(?: (?:gpu |video )?(?:v?ram|memory))?\s*(?::|is|of)?\s*$", re.IGNORECASE
+)
 _NEED_BEFORE = re.compile(
     r"\b(?:needs?|needing|requires?|requiring|takes?(?: up)?|taking|uses?|using|occupies|consumes?|"
     r"weighs?|download(?: size)? (?:is|of)|size (?:is|of))\s+(?:about |around |roughly |only |just |"
     r"approximately |a total of |at least |up to |some |~|≈|nearly |almost )*$",
     re.IGNORECASE,
 )
+_NEED_AFTER = re.compile(r"\s*(?:of \w+ )?(?:(?:is|are) )?(?:needed|required|necessary)\b", re.IGNORECASE)
 _AT_CONTEXT = re.compile(r"\b(?:at|with|for|using)\s+(?:a |an |about |only |just )*$", re.IGNORECASE)
 
 
@@ -176,6 +180,9 @@ def read_claims(text: str, words: ModelWords, around: Around | None = None) -> R
     citations = tuple((int(m[1]), m.span()) for m in _CITATION.finditer(text))
     scan.left = blank(text, [span for _, span in citations])
     _take_links_and_commands(scan)
+    for match in _LICENCE.finditer(scan.left):
+        if match["named"]:
+            scan.take("licence", match.span(), canonical_licence(match.group()))
     models = words.find(scan.left)
     for named in models:
         scan.take("model", named.span, named.tag or named.family, model=named)
@@ -282,13 +289,27 @@ def _tie(
         level=level,
         num_ctx=_context_of(claims, text) or around.num_ctx,
         attribute=_attribute(window, text, end, around.head),
-        have=_HAVE_AFTER.match(text, end) is not None,
-        need=_NEED_BEFORE.search(window) is not None,
+        have=_is_had(claim, claims, text),
+        need=bool(_NEED_BEFORE.search(window) or _NEED_AFTER.match(text, end)),
+    )
+
+
+def _is_had(claim: Claim, claims: list[Claim], text: str) -> bool:
+    """Return True for memory that a machine has: `12 GB card`, `11.3 of 12 GiB free`."""
+    start, end = claim.span
+    if claim.kind != "bytes":
+        return False
+    if _HAVE_AFTER.match(text, end) or _HAVE_BEFORE.search(text[max(0, start - 40) : start]):
+        return True
+    return any(
+        other.span[0] > end and other.kind == "bytes" and _HAVE_AFTER.match(text, other.span[1])
+        for other in claims
+        if claim.figure and claim.figure.inherited and "of" not in text[end : end + 4]
     )
 
 
 def _of_cache(claim: Claim, text: str) -> bool:
-    return re.match(r"[`*]*\s+(?:kv|cache|k/v)", text[claim.span[1] :][:20], re.I) is not None
+    return re.match(r"[`*]*\s+(?:kv|cache|k/v)", text[claim.span[1] :][:20], re.IGNORECASE) is not None
 
 
 def _context_of(claims: list[Claim], text: str) -> float | None:
@@ -306,11 +327,13 @@ def _attribute(window: str, text: str, end: int, head: str) -> str | None:
     after = _AFTER.match(text, end)
     if after and after.lastgroup:
         return after.lastgroup
-    last = None
+    last: re.Match[str] | None = None
     for match in _BEFORE.finditer(window):
-        last = match.lastgroup
+        follows = last is not None and match.start() - last.end() <= 2
+        if not (follows and match.lastgroup == "memory"):
+            last = match
     if last:
-        return last
+        return last.lastgroup
     first = _BEFORE.search(head) if head else None
     return first.lastgroup if first else None
 

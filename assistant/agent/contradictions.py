@@ -15,7 +15,7 @@ from assistant.agent.model_words import NamedModel
 
 _FITS = re.compile(
     r"\b(?:fits?|fitting|runs?|running|works?|handles?|loads?|loaded|enough|sufficient|suitable|"
-    r"compatible|possible|accommodates?|supports?|room)\b",
+    r"compatible|possible|accommodates?|supports?)\b",
     re.IGNORECASE,
 )
 _NOT = re.compile(
@@ -26,10 +26,10 @@ _NOT = re.compile(
 )
 _IN_PART = re.compile(
     r"\b(?:partly|partial(?:ly)?|spill\w*|offload\w*|cpu|system ram|slow\w*|smaller|shorter|reduc\w*"
-    r"|lower\w*|q8_0 (?:kv )?cache|kv cache|not entirely|split)\b",
+    r"|lower\w*|q8_0 (?:kv )?cache|kv cache|not entirely|split|rest|layers)\b",
     re.IGNORECASE,
 )
-_YES = re.compile(r"\A\W*(?:yes|yeah|yep|sure|absolutely|definitely|certainly|of course)\b", re.I)
+_YES = re.compile(r"\A\W*(?:yes|yeah|yep|sure|absolutely|definitely|certainly|of course)\b", re.IGNORECASE)
 _NO = re.compile(r"\A\W*(?:no|nope|unfortunately|sadly)\b", re.IGNORECASE)
 _RECOMMENDS = re.compile(
     r"\b(?:recommend\w*|suggest\w*|(?:the |your )?best (?:choice|option|pick|model|overall|all|bet|"
@@ -43,7 +43,7 @@ _RATHER = re.compile(
 )
 _COMMERCIAL = re.compile(r"\bcommercial\w*|\bsell\b|\bfor (?:business|profit)\b", re.IGNORECASE)
 _ALLOWS = re.compile(
-    r"\b(?:allow\w*|permit\w*|free\w*|can|may|yes|ok|okay|fine|suitable|possible|legal)\b", re.I
+    r"\b(?:allow\w*|permit\w*|free\w*|can|may|yes|ok|okay|fine|suitable|possible|legal)\b", re.IGNORECASE
 )
 _CONDITIONS = re.compile(
     r"\b(?:conditions?|conditional\w*|restrict\w*|terms|limits?|unless|if|except|provided|policy|"
@@ -51,6 +51,7 @@ _CONDITIONS = re.compile(
     re.IGNORECASE,
 )
 _RUNS: Final = "gpu"
+_OPEN: Final = frozenset({"apache", "mit", "bsd", "mpl", "gpl", "agpl", "lgpl"})
 
 
 def contradiction(
@@ -66,6 +67,7 @@ def contradiction(
         _verdict(sentence, about, evidence, first=first),
         _pick(sentence, reading, evidence),
         _use(sentence, about, evidence),
+        _open_source(sentence, reading, about, evidence),
     ):
         if found:
             return found
@@ -139,6 +141,19 @@ def _use(sentence: str, about: Sequence[NamedModel], evidence: Evidence) -> str 
         return "commercial use is not allowed"
     if use == "conditional" and not _CONDITIONS.search(sentence):
         return "commercial use has conditions"
+    return None
+
+
+def _open_source(
+    sentence: str, reading: Reading, about: Sequence[NamedModel], evidence: Evidence
+) -> str | None:
+    """Return what a sentence on open source gets wrong: only OSI licences are."""
+    if not any(claim.value == "opensource" for claim in reading.claims):
+        return None
+    licences = {str(f.value) for f in evidence.facts["licence"] if _is_of(f, about)}
+    licences.discard("opensource")
+    if licences and not licences & _OPEN and not _NOT.search(sentence):
+        return "its licence is not an open-source one"
     return None
 
 

@@ -23,7 +23,7 @@ from assistant.agent.claims import (
     squash,
 )
 from assistant.agent.figures import BINARY, BYTES, Figure, plain_digits
-from assistant.agent.markdown_units import read_units
+from assistant.agent.markdown_units import LONGEST_UNIT, read_units
 from assistant.agent.model_words import ModelWords, NamedModel
 from assistant.agent.records import ToolCall
 from assistant.units import gb, gib, tokens
@@ -44,6 +44,7 @@ _NOUNS: Final = {
     "expert_layers_on_host": "layer", "num_parallel": "request", "num_batch": None,
 }  # fmt: skip
 _WORD = re.compile(r"[\w.+-]*\w", re.UNICODE)
+_OF_MODELS: Final = frozenset({"download", "kv_cache", "weights", "buffer", "missing"})
 _GOES_ON = re.compile(r"\W*(?:It|Its|This model|That)\b")
 _RELATIVE_CAP: Final = 0.1
 
@@ -156,10 +157,12 @@ def backs(fact: Fact, claim: Claim) -> bool:
     if fact.attribute and claim.attribute and not _same_attribute(fact, claim):
         return False
     if claim.figure is None:
-        return fact.value == claim.value
+        same = fact.value == claim.value
+        return same or (claim.kind == "licence" and str(fact.value).startswith(claim.value))
     figure = claim.figure
     if figure.kind == "bytes":
-        if (claim.need and fact.have) or (claim.have and _only_needed(fact)):
+        of_a_model = claim.need or claim.attribute in _OF_MODELS
+        if (of_a_model and fact.have) or (claim.have and _only_needed(fact)):
             return False
         if _other_context(fact, claim):
             return False
@@ -314,6 +317,8 @@ def _add_text(
     for unit in read_units(text):
         if source is None:
             evidence.sentences.add(flat(unit.text))
+        if len(unit.text) > LONGEST_UNIT or unit.kind == "space":
+            continue
         inside = around or Around()
         if unit.block == carried[0] and _GOES_ON.match(unit.text):
             inside = replace(inside, subject=carried[1])

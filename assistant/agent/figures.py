@@ -129,7 +129,9 @@ def find_figures(text: str) -> list[Figure]:
     found = [_read(text, match) for match in _NUMBER.finditer(text)]
     for index in range(len(found) - 2, -1, -1):
         mine, next_one = found[index], found[index + 1]
-        if mine.kind != "number" or mine.noun or next_one.kind == "number":
+        if mine.kind != "number" or mine.noun or mine.is_version:
+            continue
+        if next_one.kind == "number" and not next_one.noun:
             continue
         join = _JOIN.fullmatch(text, mine.span[1], next_one.span[0])
         if join:
@@ -137,6 +139,7 @@ def find_figures(text: str) -> list[Figure]:
                 mine,
                 kind=next_one.kind,
                 unit=next_one.unit,
+                noun=next_one.noun,
                 inherited=True,
                 loose=not join["tight"],
             )

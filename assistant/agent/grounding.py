@@ -20,7 +20,7 @@ from assistant.agent.claims import Around, Claim, Reading, read_claims, squash
 from assistant.agent.contradictions import contradiction
 from assistant.agent.evidence import Evidence, Fact, backs, flat
 from assistant.agent.field_words import COMMON_STARTS, FIELD_WORDS
-from assistant.agent.markdown_units import Unit, join_units, read_units
+from assistant.agent.markdown_units import LONGEST_UNIT, Unit, join_units, read_units
 from assistant.agent.model_words import NamedModel
 
 MOST_CHARACTERS: Final = 20_000
@@ -28,6 +28,8 @@ _PASSES: Final = 6
 _FIGURES: Final = frozenset(
     {"bytes", "tokens", "speed", "percent", "parameters", "bits", "bandwidth", "money", "number"}
 )
+_TIED: Final = frozenset({"bytes", "speed", "licence", "date", "year", "parameters"})
+_OF_ONE_MODEL: Final = frozenset({"download", "kv_cache", "weights", "buffer", "memory"})
 _REPLACED: Final = frozenset({"bytes", "tokens", "parameters", "level", "licence", "date"})
 _CAPITAL = re.compile(r"(?<![\w.'’-])[A-Z][A-Za-z'’-]*[A-Za-z]")
 _PULL = re.compile(r"ollama (?:pull|run|show) (\S+)")
@@ -110,7 +112,7 @@ def _one_pass(
             kept = _without(kept, unit)
             continue
         kept.append(new)
-        named = evidence.words.find(new.text)
+        named = evidence.words.find(new.text[:LONGEST_UNIT])
         subject = named[-1] if named else subject
     return join_units(_tidy(kept)).rstrip(), replaced, dropped
 
@@ -153,7 +155,7 @@ def _check(
         return (unit if _is_known_code(unit.text, evidence) else None), []
     if flat(unit.text) in evidence.sentences:
         return unit, []
-    if any(unicodedata.numeric(c, None) is not None for c in _odd_numerals(unit.text)):
+    if len(unit.text) > LONGEST_UNIT or any(unicodedata.numeric(c, None) is not None for c in _odd_numerals(unit.text)):
         return None, []
     changes: list[tuple[str, str]] = []
     text = unit.text
@@ -221,12 +223,27 @@ def _backed(claim: Claim, evidence: Evidence, cited: set[int]) -> bool:
     facts = [f for f in evidence.facts[claim.kind] if f.source is None or f.source in cited]
     if claim.kind == "level":
         return any(_level_backed(fact, claim) for fact in facts)
+    facts = _certain(facts, claim)
     if any(backs(fact, _noun_as_attribute(claim)) for fact in facts):
         return True
     if claim.figure is not None and claim.figure.inherited and claim.figure.loose:
         bare = replace(claim, kind="number", figure=replace(claim.figure, kind="number", unit=""))
         return any(backs(fact, bare) for fact in evidence.facts["number"] if fact.source is None)
     return False
+
+
+def _certain(facts: list[Fact], claim: Claim) -> list[Fact]:
+    """Return the facts that count: those tied to the subject by a tool, when there are any."""
+    subject = claim.subject
+    if subject is None or claim.kind not in _TIED:
+        return facts
+    if claim.kind == "bytes" and not (claim.need or claim.attribute in _OF_ONE_MODEL):
+        return facts
+    tied = [
+        f for f in facts if f.unit == "" and f.subject is not None and f.subject.is_like(subject)
+        and (f.attribute == claim.attribute or claim.attribute is None or f.attribute is None)
+    ]  # fmt: skip
+    return tied or facts
 
 
 def _noun_as_attribute(claim: Claim) -> Claim:

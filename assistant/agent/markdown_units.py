@@ -13,6 +13,9 @@ from typing import Final, Literal
 from assistant.agent.claims import Around
 from assistant.agent.model_words import ModelWords
 
+LONGEST_UNIT: Final = 1200
+"""A longer sentence or row is not read: keeps the work linear, and nobody writes one."""
+
 UnitKind = Literal["sentence", "row", "head", "rule", "code", "space"]
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[)\"'*_`\]]{0,3}\s+(?=[\"'*_`(\[]{0,3}[A-Z0-9])")
@@ -100,17 +103,21 @@ def _continues(line: str) -> bool:
 
 
 def _table(lines: list[str], block: int) -> list[Unit]:
-    ruled = len(lines) > 1 and _RULE.fullmatch(lines[1].rstrip("\n"))
+    ruled = len(lines) > 1 and _is_rule(lines[1])
     units = []
     for index, line in enumerate(lines):
         body, after = _split_end(line)
         kind: UnitKind = "row"
         if ruled and index < 2:
             kind = "head" if index == 0 else "rule"
-        elif _RULE.fullmatch(body):
+        elif _is_rule(body):
             kind = "rule"
         units.append(Unit(kind, body, after=after, block=block, head=lines[0] if ruled else ""))
     return units
+
+
+def _is_rule(line: str) -> bool:
+    return len(line) < LONGEST_UNIT and _RULE.fullmatch(line.rstrip("\n")) is not None
 
 
 def _sentences(text: str, block: int) -> list[Unit]:

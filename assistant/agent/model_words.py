@@ -19,7 +19,7 @@ _OTHERS: Final = (
     "gpt chatgpt gpt-2 gpt-3 gpt-3.5 gpt-4 gpt-4o gpt-5 claude gemini bard grok copilot vicuna"
     " alpaca bert roberta distilbert t5 bloom opt palm dall-e stable-diffusion midjourney whisper"
     " mpt dbrx jamba ernie wizardcoder codet5 pythia gpt-j gpt-neo lamda chinchilla gopher"
-    " mistral-7b perplexity-ai cohere openai anthropic"
+    " perplexity-ai cohere openai anthropic"
 ).split()
 _PLAIN_ENGLISH: Final = frozenset(
     {"opt", "bloom", "command", "solar", "falcon", "hermes", "orca", "granite", "phi", "yi",
