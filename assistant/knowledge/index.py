@@ -13,7 +13,6 @@ off, and settings of `.env` files in the current folder, which it would read, ar
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -29,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from assistant.errors import AssistantError, FileProblemError
 from assistant.knowledge.embedder_choice import KINDS, ChosenEmbedder, EmbedderKind
 from assistant.knowledge.lock import writing
-from assistant.knowledge.passages import Origin, Passage
+from assistant.knowledge.passages import Origin, Passage, vector_id
 from assistant.paths import data_folder
 
 if TYPE_CHECKING:
@@ -97,11 +96,6 @@ def read_record(shelf: Origin) -> IndexRecord | None:
         and isinstance(record.dimension, int)
     )
     return record if sound else None
-
-
-def vector_id(passage: Passage) -> str:
-    """Return the key of a passage's vector: a hash of the text that is embedded."""
-    return hashlib.sha256(passage.embedded.encode()).hexdigest()[:32]
 
 
 class DenseIndex:

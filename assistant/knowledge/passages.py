@@ -64,6 +64,11 @@ def passages_of_guides(guides: Iterable[Guide]) -> tuple[Passage, ...]:
     )
 
 
+def vector_id(passage: Passage) -> str:
+    """Return the key of a passage's vector: a hash of the text that is embedded."""
+    return hashlib.sha256(passage.embedded.encode()).hexdigest()[:32]
+
+
 def fingerprint(passages: Iterable[Passage]) -> str:
     """Return a hash of the passages: equal texts give equal hashes, in any process."""
     digest = hashlib.sha256()
