@@ -124,15 +124,15 @@ def search_indexes(query: str, indexes: Sequence[WordIndex], limit: int) -> list
         found = [(n, index.postings(word)) for n, index in enumerate(indexes)]
         frequency = sum(len(postings) for _, postings in found)
         rarity = math.log(1 + (count - frequency + 0.5) / (frequency + 0.5))
-        written = weight >= NEAR_WEIGHT
+        written = weight > SYNONYM_WEIGHT
         if written:
-            whole += rarity
+            whole += weight * rarity
         for n, postings in found:
             for place, tf in postings:
                 norm = K1 * (1 - B + B * indexes[n].length(place) / mean)
                 scores[n, place] += weight * rarity * tf * (K1 + 1) / (tf + norm)
                 if written:
-                    covered[n, place] += rarity
+                    covered[n, place] += weight * rarity
     best = sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:limit]
     return [
         (n, Hit(place, score, coverage=min(covered[n, place] / whole, 1.0) if whole else 0.0))
@@ -144,17 +144,15 @@ def _weighted_words(query: str, indexes: Sequence[WordIndex]) -> dict[str, float
     """Return the words to look for with weights: what was written counts most."""
     written = words.query_words(query)
     known = _known(written, indexes)
-    weights = {word: 1.0 for word in written if word in known}
-    for word in written:
+    weights = {word: weight for word, weight in written.items() if word in known}
+    for word, weight in written.items():
         if word not in known:
             for near in _nearest(word, indexes):
-                weights.setdefault(near, NEAR_WEIGHT)
-    for word in tuple(weights):
+                weights.setdefault(near, weight * NEAR_WEIGHT)
+    for word, weight in tuple(weights.items()):
         for synonym in words.synonyms(word):
-            weights.setdefault(synonym, SYNONYM_WEIGHT)
-    for word in written:
-        weights.setdefault(word, 1.0)
-    return weights
+            weights.setdefault(synonym, weight * SYNONYM_WEIGHT)
+    return {**written, **weights}
 
 
 def _nearest(word: str, indexes: Sequence[WordIndex]) -> Iterator[str]:

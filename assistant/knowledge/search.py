@@ -35,6 +35,10 @@ Dense = Literal["ready", "load", "off"]
 LONGEST_QUERY: Final = 2000
 CANDIDATES: Final = 50
 """Passages that each ranking brings to the fusion."""
+DENSE_WEIGHT: Final = 0.5
+"""Of the dense ranking beside the one by words: the best of those tried on the guides' own
+questions, each left out of the index (recall in the first four: 0.77; 0.73 with equal weights,
+0.72 by words alone, 0.59 by meaning alone)."""
 RERANKED: Final = 20
 
 
@@ -132,7 +136,7 @@ def search_guides(
         by_meaning, embedder, note = found.places, found.embedder, note or found.note
     ranking = by_words
     if by_meaning:
-        ranking = fuse_ranks([by_words, by_meaning])
+        ranking = fuse_ranks([by_words, by_meaning], weights=(1.0, DENSE_WEIGHT))
         scores = {place: 1.0 / rank for rank, place in enumerate(ranking, start=1)}
     word_ranks = {place: rank for rank, place in enumerate(by_words, start=1)}
     dense_ranks = {place: rank for rank, place in enumerate(by_meaning, start=1)}

@@ -18,6 +18,8 @@ FORMAT: Final = 1
 
 _WORD: Final = re.compile(r"[^\W_](?:[\w.+#'’/-]*[\w+#])?")
 _PART: Final = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)*")
+_SENTENCE: Final = re.compile(r"\S.*?(?:[?!]+|\.(?=\s)|\n|$)", re.DOTALL)
+ASIDE_WEIGHT: Final = 0.5
 _STOP: Final = frozenset(
     "a about again all also am an and any anyone are arent as at be because been being but by can "
     "cant could did didnt do does doesnt dont done each even ever for from get gets getting go "
@@ -119,12 +121,23 @@ def _words_of_token(token: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
-def query_words(query: str) -> list[str]:
-    """Return the words of a query, and neighbours written together: `8 gb` is `8gb` too."""
-    tokens = _WORD.findall(query.lower())
-    words = words_of(query)
-    joined = (a + b for a, b in itertools.pairwise(tokens) if a.isalnum())
-    return [*dict.fromkeys(words), *(j for j in joined if any(c.isdigit() for c in j))]
+def query_words(query: str) -> dict[str, float]:
+    """Return the words of a query and what each counts.
+
+    Neighbours written together are a word too: `8 gb` is `8gb`. Where a sentence asks with a
+    question mark, the words of the other sentences are asides and count less.
+    """
+    sentences = _SENTENCE.findall(query)
+    asks = any(sentence.rstrip().endswith("?") for sentence in sentences)
+    weights: dict[str, float] = {}
+    for sentence in sentences:
+        weight = ASIDE_WEIGHT if asks and not sentence.rstrip().endswith("?") else 1.0
+        tokens = _WORD.findall(sentence.lower())
+        joined = (a + b for a, b in itertools.pairwise(tokens) if a.isalnum())
+        numbers = [word for word in joined if any(c.isdigit() for c in word)]
+        for word in (*words_of(sentence), *numbers):
+            weights[word] = max(weight, weights.get(word, 0.0))
+    return weights
 
 
 @lru_cache(maxsize=50_000)
