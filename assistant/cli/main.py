@@ -19,6 +19,7 @@ from assistant.cli import output
 from assistant.cli.ask import ask
 from assistant.cli.completion import completion
 from assistant.cli.fit import fit
+from assistant.cli.guides import guides
 from assistant.cli.hardware import hardware
 from assistant.cli.options import examples
 from assistant.cli.recommend import recommend
@@ -44,7 +45,7 @@ def cli(ctx: click.Context, debug: bool) -> None:  # noqa: ARG001  --debug is lo
         output.Output("").print(ctx.get_help())
 
 
-for command in (hardware, fit, recommend, ask, completion):
+for command in (hardware, fit, recommend, ask, guides, completion):
     cli.add_command(command)
 
 

@@ -149,6 +149,21 @@ class Output:
             timer.join()
             _write(sys.stderr, "\r\x1b[K")
 
+    @contextmanager
+    def counter(self, text: str) -> Iterator[Callable[[int, int], None]]:
+        """Give a function of (done, all) that shows both after `text`, in a terminal only."""
+        shown = not self.as_json and _is_terminal(sys.stderr)
+
+        def show(done: int, total: int) -> None:
+            if shown:
+                _write(sys.stderr, f"\r{text}: {done} of {total}\x1b[K")
+
+        try:
+            yield show
+        finally:
+            if shown:
+                _write(sys.stderr, "\r\x1b[K")
+
     def _markdown(self, text: str) -> str:
         from assistant.cli import markdown
 

@@ -27,11 +27,15 @@ _embedders: dict[tuple[str, str, str, int], Embedder] = {}
 
 @dataclass(frozen=True, slots=True)
 class DenseRanking:
-    """Passages by the similarity of their vectors, and what made those; `note` says what failed."""
+    """Passages by the similarity of their vectors, and what made those.
+
+    `note` says what failed; `outdated` is True when building the index again would help.
+    """
 
     places: list[Place]
     embedder: str | None = None
     note: str | None = None
+    outdated: bool = False
 
 
 def search_dense(query: str, shelves: Sequence[Shelf], limit: int, *, load: bool) -> DenseRanking:
@@ -44,10 +48,11 @@ def search_dense(query: str, shelves: Sequence[Shelf], limit: int, *, load: bool
     names: list[str] = []
     notes: list[str] = []
     vectors: dict[str, list[float]] = {}
+    outdated, missing = False, 0
     for n, shelf in enumerate(shelves):
         record = read_record(shelf.origin)
         if record is None:
-            notes.append(_missing(shelf))
+            missing += 1
             continue
         if not load and not _is_open(record):
             continue
@@ -58,7 +63,8 @@ def search_dense(query: str, shelves: Sequence[Shelf], limit: int, *, load: bool
             near = index.search(vectors[embedder.name], limit)
         except IndexDamagedError as error:
             _forget(record)
-            notes.append(f"{error.message} {error.hint}")
+            notes.append(f"{_sentence(error.message)} {error.hint}")
+            outdated = True
             continue
         except AssistantError as error:
             notes.append(f"Words only: {error.message}")
@@ -68,9 +74,17 @@ def search_dense(query: str, shelves: Sequence[Shelf], limit: int, *, load: bool
         names.append(embedder.name)
         if record.fingerprint != shelf.fingerprint:
             notes.append(_stale(shelf))
+            outdated = True
     ranked = [place for _, place in sorted(found, key=lambda item: (-item[0], item[1]))]
+    if missing == len(shelves):
+        notes.append("Words only; to search by meaning too: assistant guides index")
     said = " ".join(dict.fromkeys(notes)) if load else ""
-    return DenseRanking(ranked[:limit], ", ".join(dict.fromkeys(names)) or None, said or None)
+    return DenseRanking(
+        places=ranked[:limit],
+        embedder=", ".join(dict.fromkeys(names)) or None,
+        note=said or None,
+        outdated=outdated or 0 < missing < len(shelves),
+    )
 
 
 def _open(shelf: Shelf, record: IndexRecord) -> tuple[DenseIndex, Embedder]:
@@ -97,9 +111,8 @@ def _embedder_key(record: IndexRecord) -> tuple[str, str, str, int]:
     return (record.kind, record.model, record.name, record.dimension)
 
 
-def _missing(shelf: Shelf) -> str:
-    what = "The guides have" if shelf.origin == "bundled" else "Your notes have"
-    return f"{what} no index of meaning; make one with: assistant guides index"
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _stale(shelf: Shelf) -> str:

@@ -234,6 +234,21 @@ def _damage_told() -> Iterator[None]:
         raise NotesDamagedError from error
 
 
+def list_notes() -> tuple[Note, ...]:
+    """Return what was added, by name.
+
+    Raises:
+        NotesDamagedError: the store cannot be read.
+    """
+    stored = {} if (index := open_notes()) is None else {n.name: n for n in index.notes()}
+    missing = (
+        Note(name, path.stem, path, 0, 0, 0.0, "missing")
+        for name, path in read_list().items()
+        if name not in stored
+    )
+    return tuple(sorted((*stored.values(), *missing), key=lambda note: note.name))
+
+
 def store_file() -> Path:
     """Return the file of the passages and their index."""
     return notes_folder() / "notes.sqlite"

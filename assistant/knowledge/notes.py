@@ -25,10 +25,8 @@ from assistant.knowledge.note_store import (
     FORMAT,
     SCHEMA,
     WAIT_S,
-    Note,
     list_file,
     notes_folder,
-    open_notes,
     read_list,
     store_file,
 )
@@ -86,21 +84,6 @@ def refresh_notes(*, progress: Progress = lambda _n, _all, _name: None) -> AddRe
             progress(number, len(listed), path.name)
             store.add(path, name, report)
     return report
-
-
-def list_notes() -> tuple[Note, ...]:
-    """Return what was added, by name.
-
-    Raises:
-        NotesDamagedError: the store cannot be read.
-    """
-    stored = {} if (index := open_notes()) is None else {n.name: n for n in index.notes()}
-    missing = (
-        Note(name, path.stem, path, 0, 0, 0.0, "missing")
-        for name, path in read_list().items()
-        if name not in stored
-    )
-    return tuple(sorted((*stored.values(), *missing), key=lambda note: note.name))
 
 
 def remove_notes(name: str) -> tuple[str, ...]:

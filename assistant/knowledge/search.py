@@ -63,7 +63,8 @@ class SearchResult:
     """The passages for one query, best first, and how they were searched.
 
     `kind` is `hybrid` when vectors made by `embedder` took part, else `bm25`. `note` says in a
-    sentence what was expected to take part and did not.
+    sentence what was expected to take part and did not; `outdated` is True when building the
+    index again would help.
     """
 
     query: str
@@ -71,6 +72,7 @@ class SearchResult:
     kind: SearchKind = "bm25"
     embedder: str | None = None
     note: str | None = None
+    outdated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +130,13 @@ def search_guides(
     scores: dict[Place, float] = {(n, hit.index): hit.score for n, hit in hits}
     coverage = {(n, hit.index): hit.coverage for n, hit in hits}
     by_meaning: list[Place] = []
-    embedder = None
+    embedder, outdated = None, False
     if dense != "off" and query.strip():
         from assistant.knowledge.dense import search_dense
 
         found = search_dense(query, shelves, CANDIDATES, load=dense == "load")
-        by_meaning, embedder, note = found.places, found.embedder, note or found.note
+        by_meaning, embedder, outdated = found.places, found.embedder, found.outdated
+        note = note or found.note
     ranking = by_words
     if by_meaning:
         ranking = fuse_ranks([by_words, by_meaning], weights=(1.0, DENSE_WEIGHT))
@@ -156,6 +159,7 @@ def search_guides(
         kind="hybrid" if by_meaning else "bm25",
         embedder=embedder,
         note=note,
+        outdated=outdated,
     )
 
 
