@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from assistant.agent.question import parse_question
-from assistant.agent.records import Answer, Citation, ModelMention, Span, Topic
+from assistant.agent.records import Answer, Citation, ModelMention, Question, Span, Topic
 from assistant.agent.tools import DetectMachine, Toolbox
+from assistant.agent.topic import find_topic
 from assistant.agent.topics import fit, guides, machines, models
 from assistant.agent.topics.context import Context, Part
 from assistant.errors import UsageError
@@ -27,6 +28,11 @@ _OUT_OF_REACH: Final = (
     "what fits a machine, which model to take for a job, how much memory, context and speed to "
     "expect, and facts about models, quantizations and cards."
 )
+_ALSO_IN_THE_GUIDES: Final = frozenset(
+    {"facts", "licence_list", "quantization_choice", "other_quantization", "device", "modelfile",
+     "compare"}
+)  # fmt: skip
+"""Topics whose answers come from tools, and about which the guides say more."""
 _DOERS: Final = {
     "translation": "a multilingual local model can do it",
     "writing": "a local chat model can do it",
@@ -69,6 +75,7 @@ def answer_question(
         text,
         read_models=lambda words: _read_models(catalog, words),
         read_machine=_read_machine,
+        read_unknown=lambda words: _read_unknown(catalog, words),
         history=history,
     )
     if machine is not None and question.machine is None and question.topic != "device":
@@ -78,14 +85,26 @@ def answer_question(
     )
     context = Context(question, tools)
     part = _ANSWERS[question.topic](context)
+    if part is None and question.models and question.topic == "guides":
+        question = replace(question, topic=find_topic(question, question.rest, without="guides"))
+        context = Context(question, tools)
+        part = _ANSWERS[question.topic](context)
     body, sections = part or (_out_of_reach(context), ())
+    if question.topic in _ALSO_IN_THE_GUIDES:
+        sections = (*sections, *guides.further_reading(context, sections))
     return Answer(
         question=text,
-        text=body,
+        text=_with_corrections(body, question),
         tool_calls=tuple(tools.calls),
         citations=cite(sections),
         answered=part is not None,
     )
+
+
+def _with_corrections(body: str, question: Question) -> str:
+    """Put first what is wrong in the question: a size that a family does not have."""
+    wrong = [a for m in question.models if (a := m.assumption) and a.startswith("There is no")]
+    return "\n\n".join([*dict.fromkeys(wrong), body])
 
 
 def cite(sections: Sequence[tuple[str, str]]) -> tuple[Citation, ...]:
@@ -127,6 +146,12 @@ def _read_models(catalog: Catalog, words: str) -> list[ModelMention]:
     ]
 
 
+def _read_unknown(catalog: Catalog, words: str) -> str | None:
+    from assistant.models.unknown_versions import find_unknown_version
+
+    return find_unknown_version(catalog.family_names(), words)
+
+
 def _read_machine(words: str) -> tuple[Machine, Sequence[Span]] | None:
     from assistant.machine.parse import find_machine_span
 
@@ -157,6 +182,7 @@ _ANSWERS: Final[dict[Topic, Callable[[Context], Part | None]]] = {
     "other_quantization": models.answer_other_quantization,
     "licence_list": models.answer_licence_list,
     "modelfile": models.answer_modelfile,
+    "unknown_model": models.answer_unknown_model,
     "recommend": machines.answer_recommend,
     "device": machines.answer_device,
     "compare_machines": machines.answer_compare_machines,

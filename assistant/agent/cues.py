@@ -19,10 +19,18 @@ ROLE_WORDS: Final[tuple[tuple[Role, str], ...]] = (
         r"cod(?:e|ing)\b(?! ?llama| ?gemma)|programm\w*|python|javascript|typescript|rust|java\b"
         r"|c\+\+|autocomplet\w*|fill[- ]in|fim\b|copilot|developer|refactor\w*|unit tests?|sql",
     ),
-    ("vision", r"vision|images?|photos?|pictures?|screenshots?|ocr|multimodal"),
+    (
+        "vision",
+        r"vision|images?|photos?|pictures?|screenshots?|ocr|multimodal|scan(?:s|ned|ning)?"
+        r"|invoices?|receipts?|handwrit\w*|charts?|diagrams?",
+    ),
     ("translation", r"translat\w*"),
-    ("summarize", r"summar\w*"),
-    ("extract", r"extract\w*|structured (?:output|data)|json"),
+    ("summarize", r"summar\w*|minutes of|tl;?dr"),
+    (
+        "extract",
+        r"extract\w*|structured (?:output|data)|json|classif\w*|categori[sz]\w*|categories"
+        r"|label\w*",
+    ),
     ("tools", r"agents?\b|agentic|tool[- ]?(?:calls?|calling|use)|function[- ]?call\w*"),
     ("rag", r"\brag\b|retrieval|my (?:documents|docs|pdfs|notes)|knowledge base"),
     (
@@ -49,6 +57,34 @@ LANGUAGES: Final[dict[str, str]] = {
     "korean": "ko", "swahili": "sw", "catalan": "ca", "croatian": "hr", "serbian": "sr",
     "slovenian": "sl", "estonian": "et", "latvian": "lv", "lithuanian": "lt",
 }  # fmt: skip
+
+BENCHMARKS: Final = (
+    r"mmlu(?:[- ]pro)?|gsm-?8k|human-?eval|swe-?bench|gpqa|arena(?: elo)?|\belo\b|aime|math-?500"
+    r"|ifeval"
+    r"|bfcl|mteb|livecodebench|mmmu|hellaswag|truthfulqa|bbh|\barc\b|mt-?bench|alpaca-?eval"
+)
+"""Names of benchmarks, as people write them."""
+
+_FIELD_WORDS: Final = frozenset(
+    "model models llm llms slm ai gpu gpus vram ram cpu cpus npu cuda rocm vulkan metal quant "
+    "quants token tokens tokenizer context ctx num_ctx ollama gguf ggml gptq awq exl2 exl3 "
+    "onnx safetensors pytorch mlx lora qlora finetune finetuning finetuned rag vector vectors "
+    "apache mit mmlu perplexity kv cache caches temperature top_p top_k sampling agent agents "
+    "tool tools template templates chatml modelfile modelfiles moe mixture expert experts mac "
+    "macs macbook vllm webui api json digest digests sha256 rollback canary cutover shadow "
+    "baseline metadata weights precision fp16 bf16 f16 fp32 fp8 int4 int8 imatrix attention "
+    "layer layers speculative flash keepalive keep_alive local locally uncensored "
+    "multilingual huggingface hf docker throughput rtx gtx radeon raspberry transformer "
+    "transformers bpw ppl ttft latency drift registry tag tags pull t/s tok/s tokens/s "
+    "llama.cpp llamacpp parallel".split()
+)
+_FIELD_STEMS: Final = (
+    r"\b(?:prompt|quanti[sz]|embed|retriev|chunk|rerank|licen[cs]|benchmark|inferenc|offload|hallucinat"
+    r"|fine-?tun|param|distill|prun(?:e|ing)|migrat|evaluat|k-?quant|function.call|system prompt"
+    r"|lm studio|apple silicon|blue.green|a/b|ab test|test set|chat ?bot|hugging face|roll ?back"
+    r"|\d ?-?bits?\b|bits per weight|i?q[1-8](?:_\w+)?\b)"
+)
+"""Words that only talk about language models, and the computers they run on, has."""
 
 _KV_TYPES: Final[tuple[KvCacheType, ...]] = ("q8_0", "q4_0", "q5_1", "q5_0", "q4_1", "f16", "f32")
 
@@ -135,7 +171,8 @@ def find_hosted_model(text: str) -> str | None:
     """Return the name of a model that only its maker's servers run, or None."""
     match = _pattern(
         r"\b(chat ?gpt|gpt-?[345](?:\.\d)?(?:o|-?\w*)?|claude(?: \w+)?|gemini(?: pro| flash)?"
-        r"|copilot|grok)\b"
+        r"|grok|bloomberg ?gpt|med-?palm(?: 2)?|o[134](?:-mini)?(?= model)|bard|midjourney"
+        r"|perplexity ai)\b"
     ).search(text)
     return match[1] if match else None
 
@@ -157,3 +194,21 @@ def find_quantizations(text: str) -> tuple[str, ...]:
     ).findall(text)
     found = [parse_quantization(word) for word in words]
     return tuple(dict.fromkeys(q for q in found if q is not None))
+
+
+def find_temperature(text: str) -> float | None:
+    """Return the sampling temperature that `text` asks for (`low temp`, `temperature 0.5`)."""
+    match = _pattern(r"\btemp(?:erature)?\s*(?:of|=|:|at|to)?\s*(\d(?:\.\d+)?)\b").search(text)
+    if match:
+        return float(match[1])
+    if has(r"\blow(?:er)? temp", text):
+        return 0.2
+    if has(r"\bhigh(?:er)? temp", text):
+        return 1.0
+    return None
+
+
+def is_about_local_models(text: str) -> bool:
+    """Return True when `text` has a word of the field."""
+    words = re.findall(r"[a-z0-9][a-z0-9_./]*[a-z0-9]", text.lower())
+    return not _FIELD_WORDS.isdisjoint(words) or has(_FIELD_STEMS, text)

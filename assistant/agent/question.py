@@ -16,10 +16,12 @@ from assistant.agent.records import Aspect, ModelMention, Question, Span
 from assistant.agent.topic import find_topic
 from assistant.machine.records import Machine
 
+ReadUnknown = Callable[[str], str | None]
 ReadModels = Callable[[str], Sequence[ModelMention]]
 ReadMachine = Callable[[str], "tuple[Machine, Sequence[Span]] | None"]
 
 _ASPECTS: Final[tuple[tuple[Aspect, str], ...]] = (
+    ("scores", rf"{cues.BENCHMARKS}"),
     ("licence", r"licen[cs]\w*|commercial\w*|apache|\bmit\b|open[- ]source|\bsell\b|royalt\w*"),
     ("insert", r"fill[- ]?in[- ]?(?:the[- ]middle)?|\bfim\b|infill\w*|autocomplet\w*|insert"),
     ("languages", r"languages?|multilingual|speaks?\b|support\w* (?:french|german|chinese)"),
@@ -28,8 +30,8 @@ _ASPECTS: Final[tuple[tuple[Aspect, str], ...]] = (
     ("tools", r"tools?\b|function[- ]?call\w*"),
     ("vision", r"vision|images?|pictures?|multimodal|\bsee\b"),
     ("release", r"releas\w*|came out|how old|newer|when was|who (?:made|makes|built)|maker"),
+    ("context", r"context|ctx|tokens? (?:limit|window)|how many tokens"),
     ("size", r"download|(?:file ?)?size\b|disk|gigabytes|how many gb|how (?:big|large)"),
-    ("context", r"context|ctx|tokens?\b"),
 )
 _INJECTION: Final = (
     r"</?[a-z_][^>]{0,40}>",
@@ -45,6 +47,12 @@ _YES_NO: Final = (
 )
 
 
+_FOLLOW_UP: Final = (
+    r"\A\W*(?:ok(?:ay)?|so|hmm+|thanks|great|cool|well)?\W*(?:and|what about|how about|what if|if"
+    r"|same|with|then|but)\b"
+)
+_TAKES_THE_TOPIC: Final = frozenset({"facts", "need", "fit", "guides"})
+_GIVES_THE_TOPIC: Final = frozenset({"fit", "need", "kv_cache", "max_context", "speed"})
 _VAGUE: Final = ("guides", "recommend")
 """Topics that a short question without a model falls into for want of anything better."""
 
@@ -57,6 +65,7 @@ def clean_question(text: str) -> str:
     cleaned = text
     for pattern in _INJECTION:
         cleaned = re.sub(pattern, " ", cleaned, flags=re.IGNORECASE)
+    cleaned = re.sub(r"\(not [^)]{1,40}\)", " ", cleaned, flags=re.IGNORECASE)
     cleaned = " ".join(cleaned.split())
     return cleaned if re.search(r"\w", cleaned) else " ".join(text.split())
 
@@ -66,22 +75,30 @@ def parse_question(
     *,
     read_models: ReadModels,
     read_machine: ReadMachine,
+    read_unknown: ReadUnknown = lambda _: None,
     history: Sequence[str] = (),
 ) -> Question:
     """Return what `text` asks, with what it leaves out taken from the turns in `history`.
 
+    `read_unknown` finds a version that does not exist of a family that does (`llama 7`).
     `history` holds the person's earlier questions, oldest first.
     """
-    question = _parse_one(clean_question(text), read_models, read_machine)
+    question = _parse_one(clean_question(text), read_models, read_machine, read_unknown)
     if history and _leans_on_history(question):
         before = parse_question(
-            history[-1], read_models=read_models, read_machine=read_machine, history=history[:-1]
+            history[-1],
+            read_models=read_models,
+            read_machine=read_machine,
+            read_unknown=read_unknown,
+            history=history[:-1],
         )
         question = _inherit(question, before)
     return question
 
 
-def _parse_one(text: str, read_models: ReadModels, read_machine: ReadMachine) -> Question:
+def _parse_one(
+    text: str, read_models: ReadModels, read_machine: ReadMachine, read_unknown: ReadUnknown
+) -> Question:
     machine_found = read_machine(text)
     machine, spans = machine_found or (None, ())
     words = " ".join(text[start:end] for start, end in spans) or None
@@ -111,13 +128,15 @@ def _parse_one(text: str, read_models: ReadModels, read_machine: ReadMachine) ->
         roles=cues.find_roles(rest),
         languages=cues.find_languages(rest),
         commercial=cues.wants_commercial(rest),
-        insert=cues.has(r"autocomplet|fill[- ]?in|\bfim\b|infill", rest),
+        insert=cues.has(r"copilot|autocomplet|fill[- ]?in|\bfim\b|infill", rest),
         prefer=cues.find_preference(rest),
         claimed_sizes=cues.find_sizes(_blank(rest, [ctx[1]] if ctx else [])),
         aspect=_find_aspect(rest),
         hosted=cues.find_hosted_model(rest),
+        unknown_model=read_unknown(text),
+        rest=rest,
         asks_yes_no=cues.has(_YES_NO, text),
-        follow_up=cues.has(r"\A\W*(?:and|what about|how about|what if|same|with|then)\b", text),
+        follow_up=cues.has(_FOLLOW_UP, text),
     )
     return replace(question, topic=find_topic(question, rest))
 
@@ -131,6 +150,8 @@ def _alternatives(text: str, read_machine: ReadMachine) -> tuple[tuple[str, Mach
     for side in sides:
         machine = read_machine(side)
         if machine is None or not machine[0].accelerators:
+            return ()
+        if machine[0].accelerators[0].name.startswith("GPU with"):
             return ()
         found.append((" ".join(side[a:b] for a, b in machine[1]), machine[0]))
     return tuple(found)
@@ -173,6 +194,13 @@ def _inherit(question: Question, before: Question) -> Question:
         insert=question.insert or before.insert,
         prefer=question.prefer if question.prefer != "balance" else before.prefer,
     )
+    if (
+        question.models
+        and question.follow_up
+        and question.aspect is None
+        and (question.topic in _TAKES_THE_TOPIC and before.topic in _GIVES_THE_TOPIC)
+    ):
+        return replace(merged, topic=before.topic)
     if question.topic in _VAGUE or not question.models:
         own = question.topic not in (*_VAGUE, "my_machine")
         merged = replace(merged, topic=question.topic if own else before.topic)

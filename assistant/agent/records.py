@@ -12,11 +12,11 @@ from assistant.recommend.records import Role
 Topic = Literal[
     "fit", "need", "kv_cache", "max_context", "speed", "facts", "compare", "quantization_choice",
     "other_quantization", "recommend", "device", "compare_machines", "my_machine", "licence_list",
-    "modelfile", "guides", "task",
+    "modelfile", "unknown_model", "guides", "task",
 ]  # fmt: skip
 Aspect = Literal[
     "licence", "languages", "parameters", "context", "insert", "tools", "vision", "thinking",
-    "release", "size", "overview",
+    "release", "size", "scores", "overview",
 ]  # fmt: skip
 Span = tuple[int, int]
 
@@ -60,6 +60,8 @@ class Question:
     claimed_sizes: tuple[int, ...] = ()
     aspect: Aspect | None = None
     hosted: str | None = None
+    unknown_model: str | None = None
+    rest: str = ""
     asks_yes_no: bool = False
     follow_up: bool = False
 
@@ -83,6 +85,28 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Grounding:
+    """What checking a text against the evidence changed.
+
+    `grounded` says that everything shown is backed. `replaced` has (as written, as shown),
+    `dropped` the sentences left out.
+    """
+
+    grounded: bool = True
+    replaced: tuple[tuple[str, str], ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What wrote the answer. `note` says in a sentence why a language model did not."""
+
+    kind: Literal["ollama", "offline"] = "offline"
+    model: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A whole answer. `text` is Markdown; `answered` is False when the question is out of scope."""
 
@@ -91,6 +115,8 @@ class Answer:
     tool_calls: tuple[ToolCall, ...] = ()
     citations: tuple[Citation, ...] = ()
     answered: bool = True
+    engine: Engine = Engine()
+    grounding: Grounding = Grounding()
 
 
 def answer_to_dict(answer: Answer, *, elapsed_s: float) -> dict[str, Any]:
@@ -106,8 +132,18 @@ def answer_to_dict(answer: Answer, *, elapsed_s: float) -> dict[str, Any]:
             {"name": c.name, "arguments": c.arguments, "result": c.result}
             for c in answer.tool_calls
         ],
-        "grounding": {"grounded": True, "replaced": [], "dropped": []},
-        "engine": {"kind": "offline", "model": None},
+        "grounding": {
+            "grounded": answer.grounding.grounded,
+            "replaced": [
+                {"written": written, "shown": shown} for written, shown in answer.grounding.replaced
+            ],
+            "dropped": list(answer.grounding.dropped),
+        },
+        "engine": {
+            "kind": answer.engine.kind,
+            "model": answer.engine.model,
+            "note": answer.engine.note,
+        },
         "retrieval": None,
         "elapsed_s": round(elapsed_s, 3),
     }

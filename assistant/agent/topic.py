@@ -44,23 +44,59 @@ _OWN_COMPUTER: Final = (
 _HERE: Final = r"\b(?:my|this|here)\b.{0,12}\b(?:pc|laptop|computer|machine|mac|desktop|box)"
 _DEVICE_FACT: Final = (
     r"\bvram\b|\bmemory\b|\bbandwidth\b|\bspecs?\b|\bhow (?:much|many)\b|\bgb/s\b"
-    r"|\bcompute capability\b|\bhow fast is\b"
+    r"|\bcompute capability\b|\bhow fast is\b|\b(?:have|has|come|comes)\b"
 )
 _FITTING: Final = r"\bbest\b|\brecommend|\bruns?\b|\bmodels?\b|\bllms?\b|\bfits?\b|\bwhich\b"
+_EXPLAINED: Final = (
+    r"\bprompts?\b|\btemplates?\b|\bconvert\w*|\bmigrat\w*|\btrain(?:ed|ing)?\b|\bfine-?tun\w*"
+    r"|\boutputs?\b|\bwhat'?s new\b|\bchange[ds]?\b|\bimprov\w*|\bhow bad\b|\bquality\b|\bloss\b"
+    r"|\bworse\b|\bdegrad\w*|\bbenchmark\w*|\bscores?\b|\bbuilt on\b|\bbased on\b|\bsliding\b"
+    r"|\battention\b|\bexplain\b|\bwhy\b|\bmeans?\b|\bdistill\w*|\bgood (?:at|for)\b|\bany good\b"
+    r"|\bbase model\b|\bsafe\b|\bharmless\b|\bkids?\b|\breal\b|\bactual\w*\b|\bsame as\b"
+    r"|\boriginal\b|\bv0\.\d\b|\btrained on\b|\bknown for\b|\bspecial\b|\bweak\w*"
+    r"|\bstrength\w*|\bhallucinat\w*|\bwho (?:made|makes)\b"
+)
+"""What the guides explain better than a row of the catalog does."""
+_SECRETS: Final = (
+    r"\b(?:print|reveal|show|repeat|tell|output|display|dump|leak)\b.{0,40}"
+    r"\b(?:system prompt|your (?:instructions|prompt|rules)|hidden prompt|prompt above)\b"
+)
+_NOT_OURS: Final = r"\b(?:stocks?|shares|invest\w*|crypto\w*|bitcoin|horoscope)\b"
+_PROCEDURE: Final = (
+    r"\bstatistic\w*|\bsignifican\w*|\bmetrics?\b|\bp-?values?\b|\btests?\b|\blatency\b|\bre-?embed\w*"
+    r"|\bre-?index\w*|\bchang(?:e|ing)\b|\bswitch\w*|\bswap\w*|\bproduction\b|\bchecklist\b"
+    r"|\bdeploy\w*|\bcompar(?:e|ing)\b|\bscores? for\b|\bbenchmark scores?\b"
+)
+_LEVEL_QUALITY: Final = (
+    r"\b(?:ok(?:ay)?|good|fine|worth|bad|usable|acceptable|decent|enough|too low|safe)\b"
+)
+_TWO_MEMORIES: Final = r"\b(?:same|differen\w*|vs\.?|versus|instead|or|compared)\b"
+_TABLED: Final = ("licence", "languages", "scores")
+"""Aspects that the catalog answers better than any guide."""
 _FACTS_OF_A_FAMILY: Final = (
     "licence", "languages", "insert", "tools", "vision", "thinking", "release"
 )  # fmt: skip
 
 
-def find_topic(question: Question, rest: str) -> Topic:
-    """Return what the question is about."""
+def find_topic(question: Question, rest: str, *, without: Topic | None = None) -> Topic:
+    """Return what the question is about; `without` leaves out a topic that had no answer."""
+    if question.unknown_model:
+        return "unknown_model"
     names = {mention.name for mention in question.models}
     rules: Sequence[Rule] = _ONE_MODEL
     if not names:
         rules = _NO_MODEL
     elif len(names) > 1:
         rules = _SEVERAL_MODELS
-    return next(topic for topic, holds in rules if holds(question, rest))
+    return next(topic for topic, holds in rules if topic != without and holds(question, rest))
+
+
+def _names_a_device(question: Question) -> bool:
+    machine = question.machine
+    named = (
+        [a for a in machine.accelerators if not a.name.startswith("GPU with")] if machine else []
+    )
+    return bool(named)
 
 
 def _sized(question: Question) -> bool:
@@ -70,6 +106,8 @@ def _sized(question: Question) -> bool:
 def _asks_for_a_model(question: Question, rest: str) -> bool:
     """Return True when a model is wanted, and not an explanation or a procedure."""
     if cues.has(_EXPLAIN, rest) and not cues.has(r"\bbest\b|\bfastest\b|\bsmallest\b", rest):
+        return False
+    if cues.has(_PROCEDURE, rest):
         return False
     if not cues.has(r"\bmodels?\b|\bllms?\b|\bembed\w*|\bruns?\b|\bai\b", rest):
         return False
@@ -121,8 +159,36 @@ def _here(_: Question, rest: str) -> bool:
     return cues.has(rf"{_HERE}|\bmy\b|\bhere\b|\bi\b|\bthis\b", rest)
 
 
+def _wants_explanation(question: Question, rest: str) -> bool:
+    """Return True for what a guide explains; levels and machines are for the tools."""
+    if question.machine or question.num_ctx or question.aspect in _TABLED:
+        return False
+    return cues.has(_EXPLAINED, rest)
+
+
 _NO_MODEL: Final[Sequence[Rule]] = (
-    ("task", lambda q, _: cues.has(_TASK, q.text)),
+    ("task", lambda q, _: cues.has(_SECRETS, q.text) or cues.has(_NOT_OURS, q.text)),
+    ("task", lambda q, _: q.machine is None and cues.has(_TASK, q.text)),
+    (
+        "task",
+        lambda q, _: (
+            cues.has(r"\A\W*translate\b", q.text)
+            and not cues.has(r"\bmodels?\b|\bwhich\b|\bllms?\b|\boffline\b|\blocal", q.text)
+        ),
+    ),
+    (
+        "guides",
+        lambda q, _: (
+            cues.has(r"\bram\b", q.text)
+            and cues.has(r"\bvram\b", q.text)
+            and cues.has(_TWO_MEMORIES, q.text)
+        ),
+    ),
+    (
+        "guides",
+        lambda q, _: cues.has(r"\bhow much\b.{0,40}\b(?:can|may)\b.{0,24}\buse\b", q.text),
+    ),
+    ("guides", lambda q, rest: bool(q.quantizations) and cues.has(_PROCEDURE, rest)),
     (
         "licence_list",
         lambda _, rest: (
@@ -135,7 +201,7 @@ _NO_MODEL: Final[Sequence[Rule]] = (
     (
         "device",
         lambda q, rest: (
-            q.machine is not None and cues.has(_DEVICE_FACT, rest) and not cues.has(_FITTING, rest)
+            _names_a_device(q) and cues.has(_DEVICE_FACT, rest) and not cues.has(_FITTING, rest)
         ),
     ),
     ("recommend", lambda q, _: q.hosted is not None),
@@ -156,11 +222,33 @@ _NO_MODEL: Final[Sequence[Rule]] = (
     ("recommend", lambda q, rest: q.machine is not None or _asks_for_a_model(q, rest)),
     ("guides", lambda _, __: True),
 )
-_SEVERAL_MODELS: Final[Sequence[Rule]] = (("compare", lambda _, __: True),)
+
+
+def _judges_a_level(question: Question, rest: str) -> bool:
+    return (
+        len(question.quantizations) == 1
+        and question.machine is None
+        and question.num_ctx is None
+        and cues.has(_LEVEL_QUALITY, rest)
+    )
+
+
+def _only_sizes(question: Question, _: str) -> bool:
+    """Return True when no model is named, only sizes to weigh against each other."""
+    assumed = [m.assumption or "" for m in question.models]
+    return question.machine is None and all(a.startswith("No model is named") for a in assumed)
+
+
+_SEVERAL_MODELS: Final[Sequence[Rule]] = (
+    ("guides", lambda q, rest: _wants_explanation(q, rest) or _only_sizes(q, rest)),
+    ("compare", lambda _, __: True),
+)
 _ONE_MODEL: Final[Sequence[Rule]] = (
     ("modelfile", lambda _, rest: cues.has(r"\bmodel ?files?\b", rest)),
     ("compare", _compares_levels),
     ("need", _asks_for_memory),
+    ("quantization_choice", _judges_a_level),
+    ("guides", _wants_explanation),
     ("quantization_choice", _asks_which_level),
     ("other_quantization", _asks_for_a_tag),
     ("speed", lambda _, rest: cues.has(_SPEED, rest)),

@@ -93,7 +93,7 @@ def _deepseekocr(keys: Keys, tensors: Tensors) -> tuple[Keys, Tensors]:
 
 
 def _gemma3(keys: Keys, tensors: Tensors) -> tuple[Keys, Tensors]:
-    """embeddinggemma is published as gemma3 with two dense layers after pooling."""
+    """Embeddinggemma is published as gemma3 with two dense layers after pooling."""
     marked = _find(tensors, "dense.0.weight") is not None
     if not marked and (tensors or "gemma3.pooling_type" not in keys):
         return keys, tensors

@@ -256,7 +256,8 @@ def parse_quantization(text: str) -> str | None:
     """Return the name in `FILE_TYPES` that `text` means, or None.
 
     Understands any case and separator (`q4_k_m`, `Q4-K-M`, `q4km`), llama.cpp's log names
-    (`Q4_K - Medium`, `IQ4_XS - 4.25 bpw`), `UD-Q4_K_XL`, and loose words (`q8`, `fp16`, `4bit`, `4-bit`).
+    (`Q4_K - Medium`, `IQ4_XS - 4.25 bpw`), `UD-Q4_K_XL`, and loose words (`q8`, `fp16`, `4bit`,
+    `4-bit`).
     """
     head, _, tail = text.partition(" - ")
     word = _squeeze(head if tail.endswith("bpw") else text)

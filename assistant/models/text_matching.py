@@ -57,6 +57,11 @@ _ABOUT_MODELS = re.compile(
     r"|tokens?|\d+\s?gb|fits?|runs?|run|pull|apache|mit|commercial\w*|tags?|languages?|good|better"
     r"|releas\w*|who (?:makes|made)|cod(?:e|ing)|chat)\b"
 )
+_PROGRAMS = re.compile(
+    r"\bllama[ .-]?cpp(?:-python)?\b|\bllama\.c\b"
+    r"|\bllama-?(?:quantize|server|cli|index|bench|factory)\b"
+)
+"""Programs whose names begin like a model's."""
 _WORD = re.compile(r"(?<![a-z0-9])[a-z]{4,}[a-z0-9.]*[a-z0-9]")
 _NOT_A_NAME: Final = frozenset(
     {"ollama", "small", "gamma", "command", "commands", "multilingual", "multilanguage"}
@@ -69,7 +74,7 @@ _FILLER = re.compile(r"[\s:\-_/]*(?:instruct|chat|it|model|version|v\d(?:\.\d)?)
 
 def match_text(catalog: Catalog, text: str) -> list[MatchedModel]:
     """Return the models named in `text`, in the order they stand there."""
-    lowered = text.lower()
+    lowered = _PROGRAMS.sub(lambda match: " " * len(match.group()), text.lower())
     named = list(_named_models(catalog, lowered))
     levels = [
         (match.span(), level)

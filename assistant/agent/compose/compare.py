@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from string import Template
 
@@ -96,12 +97,18 @@ def compose_compare(
 
 
 def compose_modelfile(
-    template: str, estimate: FitEstimate, machine: Machine, *, asked: bool, name: str
+    template: str,
+    estimate: FitEstimate,
+    machine: Machine,
+    *,
+    asked: bool,
+    name: str,
+    temperature: float | None = None,
 ) -> str:
     """Return a Modelfile for one role, with the command that creates the model.
 
     `template` has `$model`, `$num_ctx` and `$why_num_ctx`; `asked` is True when the person
-    named the context length.
+    named the context length, `temperature` replaces the template's.
     """
     why = "as asked" if asked else "what Ollama would choose on this machine"
     if estimate.requested_num_ctx and estimate.requested_num_ctx > estimate.num_ctx:
@@ -109,6 +116,8 @@ def compose_modelfile(
     text = Template(template).substitute(
         model=estimate.resolved, num_ctx=estimate.num_ctx, why_num_ctx=why
     )
+    if temperature is not None:
+        text = re.sub(r"(PARAMETER temperature) \S+", rf"\1 {temperature:g}", text)
     lands = {
         "gpu": "entirely on the GPU",
         "partial": "partly on the GPU and partly on the CPU",

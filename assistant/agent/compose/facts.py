@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from assistant.agent.compose.text import join_words, paragraphs, sentence, table
@@ -21,6 +22,15 @@ LANGUAGE_NAMES = {
     "sl": "Slovenian", "et": "Estonian", "lv": "Latvian", "lt": "Lithuanian",
 }  # fmt: skip
 
+_MAY = (
+    r"\bcommerc|\bsell|\bship|\b(?:can|may|allowed|ok|okay|free|legal|permitted|startup|company|"
+    r"business|product)\b"
+)
+_IN_EU = (
+    r"\b(?:eu|europe\w*|germany|german|france|french|italy|spain|poland|netherlands|dutch|austria|"
+    r"belgium|sweden|denmark|finland|ireland|portugal|czech\w*|greece|hungary|romania)\b"
+)
+_MOST_CONTRASTED = 5
 _NUMBER_WORDS = (
     "none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
     "eleven", "twelve",
@@ -45,6 +55,7 @@ def compose_facts(
     *,
     relatives: Sequence[ModelCard] = (),
     asked: str = "",
+    languages: Sequence[str] = (),
 ) -> str:
     """Return the answer about `cards` (one model, or every size of a family).
 
@@ -54,7 +65,9 @@ def compose_facts(
     if aspect == "licence":
         return _licence(cards, relatives, asked)
     if aspect == "languages":
-        return _languages(cards)
+        return _languages(cards, languages, asked, relatives)
+    if aspect == "scores":
+        return _scores(cards[0], asked)
     if aspect == "parameters":
         return _parameters(cards)
     if aspect == "context":
@@ -131,10 +144,16 @@ def _licence(cards: Sequence[ModelCard], relatives: Sequence[ModelCard], asked: 
         use = card.licence.commercial_use
         if claims_open:
             lead = "No" if claimed_wrong else "Yes"
-        elif "commerc" in asked.lower() or "sell" in asked.lower():
+        elif re.search(_MAY, asked, re.IGNORECASE):
             lead = {"yes": "Yes", "no": "No", "conditional": "Yes, with conditions"}.get(use, "")
         else:
             lead = ""
+        if (
+            card.licence.note
+            and "EU" in card.licence.note
+            and re.search(_IN_EU, asked, re.IGNORECASE)
+        ):
+            lead = "No, not in the EU"
         text = f"{_family(cards)} {'comes' if len(cards) == 1 else 'come'} under {name}"
         direct = f"{lead}: {text}; {_COMMERCIAL[use]}." if lead else f"{text}; {_COMMERCIAL[use]}."
         note = sentence(card.licence.note) if card.licence.note else None
@@ -154,11 +173,30 @@ def _licence_contrast(cards: Sequence[ModelCard], relatives: Sequence[ModelCard]
             groups.setdefault(licence_text(other), []).append(other.name)
     if not groups:
         return None
-    parts = [f"{join_words(names[:6])} ({text})" for text, names in list(groups.items())[:3]]
-    return f"Others of the name differ: {'; '.join(parts)}."
+    parts = [
+        f"{join_words(names[:_MOST_CONTRASTED])}{' and more' * (len(names) > _MOST_CONTRASTED)} "
+        f"({text})"
+        for text, names in list(groups.items())[:2]
+    ]
+    return f"Others differ: {'; '.join(parts)}."
 
 
-def _languages(cards: Sequence[ModelCard]) -> str:
+def _multilingual_embedders(relatives: Sequence[ModelCard]) -> str:
+    """Return a sentence with the embedding models that know many languages."""
+    many = [c for c in relatives if "embedding" in c.capabilities and len(c.languages or ()) > 1]
+    names = list(dict.fromkeys(card.name.split(":")[0] for card in many))
+    if not names:
+        return ""
+    listed = join_words([f"`{name}`" for name in names[:5]])
+    return f" Multilingual embedding models are {listed}."
+
+
+def _languages(
+    cards: Sequence[ModelCard],
+    wanted: Sequence[str],
+    asked: str,
+    relatives: Sequence[ModelCard],
+) -> str:
     known = [card for card in cards if card.languages]
     if not known:
         return (
@@ -166,11 +204,43 @@ def _languages(cards: Sequence[ModelCard]) -> str:
             "the publisher does."
         )
     card = known[0]
-    count = len(card.languages or ())
+    spoken = card.languages or ()
+    count = len(spoken)
     word = _NUMBER_WORDS[count] if count < len(_NUMBER_WORDS) else str(count)
     plural = "language" if count == 1 else "languages"
     name = card.family if len(cards) > 1 and _same(known, "languages") else card.name
-    return f"`{name}` officially supports {word} {plural}: {languages_text(card)}."
+    text = f"`{name}` officially supports {word} {plural}: {languages_text(card)}."
+    missing = [code for code in wanted if code not in spoken]
+    if "embedding" in card.capabilities and (missing or count == 1):
+        text += _multilingual_embedders(relatives)
+    if "multilingual" in asked.lower() and count == 1:
+        return f"No: {text}"
+    if not wanted:
+        return text
+    if missing:
+        names = join_words([LANGUAGE_NAMES.get(code, code) for code in missing])
+        return f"No, not officially {names}: {text}"
+    return f"Yes: {text}"
+
+
+def _scores(card: ModelCard, asked: str) -> str:
+    """Return the published scores of a model, those first that the question names."""
+    if not card.benchmarks:
+        return f"The catalog has no published score of `{card.name}`."
+    key = re.sub(r"[^a-z0-9]", "", asked.lower())
+    named = [b for b in card.benchmarks if re.sub(r"[^a-z0-9]", "", b.name.lower()) in key]
+    rows = [
+        (b.name, f"{b.value:g}", b.setting or "-", b.reported_by or "-")
+        for b in [*named, *(b for b in card.benchmarks if b not in named)][:10]
+    ]
+    if named:
+        first = named[0]
+        by = f", reported by the {first.reported_by}" if first.reported_by else ""
+        lead = f"`{card.name}` has {first.value:g} on {first.name}{by}."
+    else:
+        lead = f"The catalog has no such score of `{card.name}`; these are published."
+    note = "Published scores are measured on the 16-bit model, not on a quantized file."
+    return paragraphs(lead, table(("score", "value", "setting", "by"), rows, right="1"), note)
 
 
 def _parameters(cards: Sequence[ModelCard]) -> str:

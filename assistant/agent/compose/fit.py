@@ -21,6 +21,9 @@ from assistant.machine.records import Machine
 from assistant.units import GIB, gb, gib, tokens
 
 _CLAIM_TOLERANCE = 0.06
+_NEAR_MISS_BYTES = GIB // 2
+"""Ollama keeps 1 GiB of a card free, of which the driver's context takes about half: a miss up to
+this size fits when a person sets the layers, or makes a little room."""
 
 
 def compose_fit(
@@ -64,40 +67,50 @@ def fit_assumptions(estimate: FitEstimate, machine: Machine) -> list[str]:
 
 
 def _verdict_sentence(estimate: FitEstimate, machine: Machine, *, asks_yes_no: bool) -> str:
-    placement = estimate.placement
-    where = gpu_label(machine)
-    context = f"{tokens(estimate.num_ctx)} tokens of context"
-    label = model_label(estimate)
     clamped = _clamp_clause(estimate)
-    if placement.verdict == "gpu":
+    label = model_label(estimate)
+    what = f"{label} with {tokens(estimate.num_ctx)} tokens of context"
+    verdict = estimate.placement.verdict
+    if verdict == "gpu":
         yes = "Yes: " if asks_yes_no and not clamped else ""
-        need = f"{gib(placement.vram_bytes)} needed, {memory_label(machine)}"
-        text = f"{yes}{label} fits on {where} with {context}: {need}."
-        return f"{clamped}{text}" if clamped else sentence(text)
+        need = f"{gib(estimate.placement.vram_bytes)} needed, {memory_label(machine)}"
+        return f"{clamped}{yes}{what} fits on {gpu_label(machine)}: {need}."
+    if verdict == "partial":
+        return clamped + _partial_sentence(estimate, machine, what)
     total = gib(estimate.memory.total_bytes)
-    no = "No, not entirely: " if asks_yes_no else ""
-    if placement.verdict == "partial":
-        return sentence(
-            f"{clamped}{no}{label} with {context} does not fit on {where}. It needs {total}, "
-            f"{gib(estimate.missing_bytes)} more than its memory leaves ({memory_label(machine)}): "
-            f"{placement.gpu_layers} of {placement.layers} layers run on the GPU"
-            f"{_experts_clause(estimate)}, the rest spills to system RAM, which makes it slow."
+    if verdict == "cpu" and machine.usable_accelerators:
+        return (
+            f"{clamped}No: {what} does not fit on {gpu_label(machine)}; it would run on the CPU "
+            f"alone, taking {total} of RAM."
         )
-    if placement.verdict == "cpu":
-        if machine.usable_accelerators:
-            no = "No: " if asks_yes_no else ""
-            return sentence(
-                f"{clamped}{no}{label} with {context} does not fit on {where}; it would run on the "
-                f"CPU alone, taking {total} of RAM ({memory_label(machine)})."
-            )
-        yes = "Yes, on the CPU: " if asks_yes_no else ""
-        return sentence(
-            f"{clamped}{yes}{label} runs with {context} in {total} of RAM, {memory_label(machine)}."
-        )
-    no = "No: " if asks_yes_no else ""
-    return sentence(
-        f"{clamped}{no}{label} with {context} does not fit at all. It needs {total}, "
+    if verdict == "cpu":
+        yes = "Yes, on the CPU: " if asks_yes_no and not clamped else ""
+        return f"{clamped}{yes}{what} runs in {total} of RAM ({memory_label(machine)})."
+    return (
+        f"{clamped}No: {what} does not fit at all. It needs {total}, "
         f"{gib(estimate.missing_bytes)} more than GPU and RAM of this machine hold together."
+    )
+
+
+def _partial_sentence(estimate: FitEstimate, machine: Machine, what: str) -> str:
+    """Say what misses, and whether it is only the memory that Ollama keeps free."""
+    placement = estimate.placement
+    free = sum(
+        a.memory_free_bytes or a.memory_total_bytes or 0 for a in machine.usable_accelerators
+    )
+    alone, missing = gib(free + estimate.missing_bytes), gib(estimate.missing_bytes)
+    layers = f"{placement.gpu_layers} of {placement.layers} layers run on the GPU"
+    where = gpu_label(machine)
+    if estimate.missing_bytes <= _NEAR_MISS_BYTES:
+        return (
+            f"Just about: {what} nearly fits on {where}. By itself Ollama keeps 1 GiB of the card "
+            f"free, which makes it {alone}, {missing} more than the {gib(free)} that are free, so "
+            f"{layers} and the rest spills to system RAM."
+        )
+    return (
+        f"No, not entirely: {what} does not fit on {where}. With the 1 GiB that Ollama keeps free "
+        f"it takes {alone} of GPU memory, {missing} more than the {gib(free)} that are free: "
+        f"{layers}{_experts_clause(estimate)}, the rest spills to system RAM, which makes it slow."
     )
 
 
@@ -314,7 +327,10 @@ def compose_max_context(
             f"{f' and by the {tokens(trained)} tokens it was trained for' if trained else ''}."
         )
     elif longest is None:
-        lead = f"None: {label} does not fit on {where} at any useful context."
+        lead = (
+            f"No context does: {label} needs {gib(estimate.memory.total_bytes)} and does not fit "
+            f"on {where} ({memory_label(machine)}) at any useful context."
+        )
     else:
         tail = ", all it was trained for" if trained and longest >= trained else ""
         lead = f"{label} keeps up to {tokens(longest)} tokens of context on {where}{tail}."

@@ -59,7 +59,15 @@ def compose_recommend(
         return _nothing_fits(recommendation, needs)
     best = recommendation.picks[0]
     return paragraphs(
-        " ".join(filter(None, (_size_limit(yardsticks, machine), _lead(best, needs, machine)))),
+        " ".join(
+            filter(
+                None,
+                (
+                    _size_limit(yardsticks, recommendation.picks, machine),
+                    _lead(best, needs, machine),
+                ),
+            )
+        ),
         picks_table(recommendation.picks),
         f"Why {best.model}:\n\n{bullets(best.reasons)}",
         bullets(_also_line(role, pick) for role, pick in also) or None,
@@ -70,22 +78,23 @@ def compose_recommend(
     )
 
 
-def _size_limit(yardsticks: Sequence[FitEstimate], machine: Machine) -> str | None:
-    """Return up to which size models stay on the GPU, by the models of growing size."""
-    fitting = [e for e in yardsticks if e.placement.verdict == "gpu"]
-    failing = [e for e in yardsticks if e.placement.verdict != "gpu"]
-    if not fitting or not machine.usable_accelerators:
-        return None
-    largest = fitting[-1]
-    size = billions(largest.parameters_total or 0)
-    text = (
-        f"Models of up to about {size} at {largest.quantization} stay entirely on "
-        f"{gpu_label(machine)}"
+def _size_limit(
+    yardsticks: Sequence[FitEstimate], picks: Sequence[Pick], machine: Machine
+) -> str | None:
+    """Return up to which size dense models stay on the GPU, by what was fitted."""
+    tried = [*yardsticks, *(p.estimate for p in picks if p.quantization == "Q4_K_M")]
+    dense = [e for e in tried if e.parameters_active in (None, e.parameters_total)]
+    sizes = sorted(
+        (e.parameters_total or 0, e.placement.verdict == "gpu", e.quantization) for e in dense
     )
-    if failing:
-        first = failing[0]
-        text += f"; {billions(first.parameters_total or 0)} spills to the CPU"
-    return f"{text}."
+    fitting = [size for size in sizes if size[1]]
+    if not fitting or not yardsticks or not machine.usable_accelerators:
+        return None
+    largest, _, level = fitting[-1]
+    beyond = [size for size, fits, _ in sizes if not fits and size > largest]
+    where = gpu_label(machine)
+    text = f"Models of up to about {billions(largest)} at {level} stay entirely on {where}"
+    return f"{text}; {billions(beyond[0])} spills to the CPU." if beyond else f"{text}."
 
 
 def _also_line(role: Role, pick: Pick) -> str:

@@ -27,7 +27,7 @@ def answer_fit(context: Context) -> Part:
     text = compose_fit(
         estimate,
         machine,
-        asks_yes_no=question.asks_yes_no or question.follow_up or context.quantization is not None,
+        asks_yes_no=True,
         extra_assumptions=context.model_assumptions,
         detected=context.detected,
         spilling=spilling,

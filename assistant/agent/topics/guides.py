@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from assistant.agent import cues
 from assistant.agent.topics.context import Context, Part
 
 if TYPE_CHECKING:
     from assistant.knowledge.passages import Passage
 
-LEAST_COVERAGE: Final = 0.55
-"""Share of a question's words that a passage must have to count as an answer to it."""
+LEAST_COVERAGE: Final = 0.3
+"""Share of a question's words that a passage must be about to count as an answer to it."""
 
+LEAST_COVERAGE_ELSEWHERE: Final = 0.75
+"""The same for a question without any word of the field: it is probably about something else."""
+
+_IN_PASSING: Final = 0.5
+"""What a word counts that a passage has in its text only, not in its heading or questions."""
+
+_MUCH_COVERAGE: Final = 0.75
 _SEE_ALSO_SHARE: Final = 0.55
 _SHOWN: Final = 2
 
@@ -26,8 +35,19 @@ def answer_guides(context: Context) -> Part | None:
     return compose_guides(found), tuple((p.guide, p.section) for p in found)
 
 
-def find_passages(context: Context, *, least_coverage: float = LEAST_COVERAGE) -> list[Passage]:
+def further_reading(
+    context: Context, cited: Sequence[tuple[str, str]]
+) -> tuple[tuple[str, str], ...]:
+    """Return the (guide, section) of the passage that says more, if it is not cited yet."""
+    best = find_passages(context, least_coverage=_MUCH_COVERAGE)[:1]
+    return tuple((p.guide, p.section) for p in best if p.section not in {s for _, s in cited})
+
+
+def find_passages(context: Context, *, least_coverage: float | None = None) -> list[Passage]:
     """Return the passage that answers the question and those that come close, best first."""
+    if least_coverage is None:
+        ours = context.question.models or cues.is_about_local_models(context.question.text)
+        least_coverage = LEAST_COVERAGE if ours else LEAST_COVERAGE_ELSEWHERE
     result = context.tools.search_guides(context.question.text)
     wanted = _words(context.question.text)
     answering = [f for f in result.passages if coverage(wanted, f.passage) >= least_coverage]
@@ -39,10 +59,12 @@ def find_passages(context: Context, *, least_coverage: float = LEAST_COVERAGE) -
 
 
 def coverage(wanted: frozenset[str], passage: Passage) -> float:
-    """Return the share of the words `wanted` that a passage has; 0 when nothing is wanted."""
+    """Return the share of the words `wanted` that a passage is about; 0 when nothing is wanted."""
     if not wanted:
         return 0.0
-    return len(wanted & _words(passage.searched)) / len(wanted)
+    about = wanted & _words("\n".join((passage.guide, passage.section, *passage.asked)))
+    in_passing = (wanted & _words(passage.text)) - about
+    return (len(about) + _IN_PASSING * len(in_passing)) / len(wanted)
 
 
 def _words(text: str) -> frozenset[str]:

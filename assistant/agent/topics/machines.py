@@ -15,6 +15,10 @@ _YARDSTICKS: Final = (
     "llama3.2:1b", "llama3.2:3b", "llama3.1:8b", "qwen2.5:14b", "mistral-small:24b",
     "qwen2.5:32b", "llama3.3:70b", "mistral-large:123b", "llama3.1:405b",
 )  # fmt: skip
+_WANTS_LOCAL: Final = (
+    r"\b(?:runs?|local\w*|laptop|pc|computer|machine|instead|alternativ\w*|like|replac\w*|offline"
+    r"|own|card|gpu|similar|free)\b"
+)
 _COMBINED_ROLES: Final[tuple[Role, ...]] = ("chat", "code", "embeddings", "vision", "reasoning")
 
 
@@ -23,6 +27,8 @@ def answer_recommend(context: Context) -> Part:
     from assistant.agent.compose.recommend import compose_recommend
 
     question = context.question
+    if question.hosted and not cues.has(_WANTS_LOCAL, question.rest):
+        return _hosted_only(question.hosted), ()
     machine = context.machine()
     role: Role = question.roles[0] if question.roles else "chat"
     if "chat" in question.roles and role == "code" and not question.insert:
@@ -37,6 +43,8 @@ def answer_recommend(context: Context) -> Part:
     )
     found = context.tools.recommend_models(machine, needs, words=question.machine_words)
     others = [r for r in question.roles if r != role and r in _COMBINED_ROLES]
+    if role == "rag":
+        others = ["embeddings"]
     if not question.roles:
         others = [r for r in _COMBINED_ROLES[:3] if r != role]
     also = []
@@ -59,11 +67,19 @@ def answer_recommend(context: Context) -> Part:
         _uncensored(context) if cues.has(r"uncensored|nsfw|unfiltered", question.text) else ""
     )
     if uncensored:
-        text = f"{text}\n\n{uncensored}"
+        text = f"{uncensored}\n\nWithout such a fine-tune:\n\n{text}"
     sections = [("choosing", "Evidence first"), ("choosing", "Then the machine")]
     if question.commercial:
         sections.append(("choosing", "Licences"))
     return text, tuple(sections)
+
+
+def _hosted_only(name: str) -> str:
+    return (
+        f"{name} is a closed model: its maker publishes neither the weights nor figures such as "
+        "the number of parameters, so it cannot run locally and nothing reliable can be said about "
+        'its size. For a model that does run here ask: `assistant ask "what runs on my computer?"`.'
+    )
 
 
 def _yardsticks(context: Context, machine: Machine, found: Recommendation) -> list[FitEstimate]:

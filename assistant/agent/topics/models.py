@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from assistant.agent import cues
+from assistant.agent.records import Question
 from assistant.agent.topics.context import Context, Part
 from assistant.recommend.records import Role
 
 if TYPE_CHECKING:
     from assistant.models.card import ModelCard
     from assistant.models.catalog import Catalog
+
+
+_ABILITIES: Final = ("vision", "tools", "thinking", "insert")
+_LEVEL_QUALITY: Final = (
+    r"\b(?:ok(?:ay)?|good|fine|worth|bad|usable|acceptable|decent|enough|safe)\b"
+)
 
 
 def answer_facts(context: Context) -> Part:
@@ -26,25 +33,56 @@ def answer_facts(context: Context) -> Part:
     aspect = question.aspect or "overview"
     cards = list(family) if mention.whole_family and family else [card]
     relatives = _relatives(context.tools.catalog, card, exclude=cards)
+    if aspect == "languages" and "embedding" in card.capabilities:
+        relatives = [c for c in context.tools.catalog.cards if "embedding" in c.capabilities]
+    if (
+        aspect in _ABILITIES
+        and mention.whole_family
+        and cues.has(r"\bwhich\b|\ball\b", question.rest)
+    ):
+        cards = [*cards, *relatives]
     if aspect in ("size", "overview") and context.quantization and len(cards) == 1:
         card, tag = context.tools.catalog.find(mention.name, context.quantization)
         cards = [replace(card, default_tag=tag.name, tags=(tag, *card.tags))]
-    text = compose_facts(cards, aspect, relatives=relatives, asked=question.text)
+    text = compose_facts(
+        cards, aspect, relatives=relatives, asked=question.text, languages=question.languages
+    )
     sections = (("choosing", "Licences"),) if aspect == "licence" else ()
     return text, sections
+
+
+def answer_unknown_model(context: Context) -> Part:
+    """Say that a version does not exist, and which of its family do."""
+    asked = context.question.unknown_model or ""
+    brand = asked.split()[0].lower()
+    catalog = context.tools.catalog
+    families = [f for f in catalog.family_names() if f.startswith(brand)]
+    newest = sorted(families, key=lambda f: catalog.family(f)[0].release or "", reverse=True)
+    names = ", ".join(f"`{name}`" for name in newest[:8])
+    text = (
+        f"There is no {asked} in the catalog of {catalog.as_of}, so nothing can be said about it. "
+        f"Of that name it knows, newest first: {names}."
+    )
+    return text, ()
 
 
 def _relatives(
     catalog: Catalog, card: ModelCard, *, exclude: Sequence[ModelCard]
 ) -> list[ModelCard]:
-    """Return models whose name starts with the same letters (gemma2 and gemma4 for gemma3)."""
+    """Return models a person may have in mind as well, the nearest first.
+
+    These are the other sizes of the family, then the families whose names differ in the version
+    only (gemma4 and gemma2 for gemma3), the newest first.
+    """
     stem = card.family.rstrip("0123456789.")
     shown = {c.name for c in exclude}
-    return [
+    found = [
         other
         for other in catalog.cards
         if other.name not in shown and other.family.rstrip("0123456789.") == stem
     ]
+    found.sort(key=lambda other: other.release or "", reverse=True)
+    return sorted(found, key=lambda other: other.family != card.family)
 
 
 def answer_compare(context: Context) -> Part:
@@ -90,7 +128,8 @@ def answer_quantization_choice(context: Context) -> Part:
         ("quantization", "Which one for which task"),
         ("quantization", "What it costs in quality"),
     )
-    if not question.models:
+    judged = len(question.quantizations) == 1 and cues.has(_LEVEL_QUALITY, question.rest)
+    if not question.models or (judged and question.machine is None):
         from assistant.knowledge.guides import load_guides
 
         advice = load_guides()["quantization"].section("Which one for which task").text
@@ -165,8 +204,21 @@ def answer_modelfile(context: Context) -> Part:
         words=question.machine_words,
     )
     role = next((r for r in question.roles if r in ("code", "embeddings")), "chat")
+    if role == "chat" and cues.has(r"code|starcoder|devstral", question.models[0].name):
+        role = "code"
     template = (bundled_folder("modelfiles") / f"{role}.Modelfile").read_text("utf-8")
     text = compose_modelfile(
-        template, estimate, machine, asked=question.num_ctx is not None, name=f"my-{role}"
+        template,
+        estimate,
+        machine,
+        asked=question.num_ctx is not None,
+        name=f"my-{role}",
+        temperature=_temperature(question),
     )
     return text, (("memory", "Context length that Ollama chooses"),)
+
+
+def _temperature(question: Question) -> float | None:
+    """Return the temperature asked for; 0 for extraction, which wants no variety."""
+    asked = cues.find_temperature(question.text)
+    return 0.0 if asked is None and "extract" in question.roles else asked
