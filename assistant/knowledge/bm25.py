@@ -11,8 +11,9 @@ them, so that the scores of bundled guides and of a person's own notes can be co
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -30,7 +31,8 @@ _FIELD_WEIGHTS: Final = (
 _COUNTED_IN_LENGTH: Final = frozenset({"section", "text"})
 _MOST_NEAR_WORDS: Final = 3
 
-Postings = Sequence[tuple[int, float]]
+Postings = tuple[Sequence[int], Sequence[float]]
+"""The passages that have a word, and the word's weighted frequency in each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +55,11 @@ class WordIndex(Protocol):
         """The number of passages."""
 
     @property
-    def total_length(self) -> float:
-        """The sum of the passages' lengths."""
-
-    def length(self, index: int) -> float:
-        """Return the length of a passage in words."""
+    def lengths(self) -> Sequence[float]:
+        """The length of each passage in words."""
 
     def postings(self, word: str) -> Postings:
-        """Return the passages that have a word, with the word's weighted frequency in each."""
+        """Return the passages that have a word; nothing for an unknown one."""
 
     def known(self, candidates: Iterable[str]) -> set[str]:
         """Return those of the words that occur anywhere."""
@@ -70,23 +69,20 @@ class Bm25Index:
     """An inverted index in memory. Building takes time once, a search a few milliseconds."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
-        self._postings: dict[str, list[tuple[int, float]]] = defaultdict(list)
-        self._lengths: list[float] = []
+        self._postings: dict[str, tuple[list[int], list[float]]] = {}
+        self.lengths: list[float] = []
         for index, passage in enumerate(passages):
             frequencies, length = weigh(passage)
-            self._lengths.append(length)
+            self.lengths.append(length)
             for word, frequency in frequencies.items():
-                self._postings[word].append((index, frequency))
-        self.count = len(self._lengths)
-        self.total_length = sum(self._lengths)
-
-    def length(self, index: int) -> float:
-        """Return the length of a passage in words."""
-        return self._lengths[index]
+                places, found = self._postings.setdefault(word, ([], []))
+                places.append(index)
+                found.append(frequency)
+        self.count = len(self.lengths)
 
     def postings(self, word: str) -> Postings:
-        """Return the passages that have a word, with the word's weighted frequency in each."""
-        return self._postings.get(word, ())
+        """Return the passages that have a word; nothing for an unknown one."""
+        return self._postings.get(word, ((), ()))
 
     def known(self, candidates: Iterable[str]) -> set[str]:
         """Return those of the words that occur anywhere."""
@@ -116,28 +112,65 @@ def search_indexes(query: str, indexes: Sequence[WordIndex], limit: int) -> list
     The order does not depend on how often a word is repeated in the query.
     """
     count = sum(index.count for index in indexes)
-    mean = sum(index.total_length for index in indexes) / count if count else 1.0
-    scores: dict[tuple[int, int], float] = defaultdict(float)
-    covered: dict[tuple[int, int], float] = defaultdict(float)
-    whole = 0.0
+    mean = sum(sum(index.lengths) for index in indexes) / count if count else 1.0
+    sought = _sought(query, indexes, count)
+    best: list[tuple[int, int, float]] = []
+    for n, index in enumerate(indexes):
+        scores = _scores(index, n, sought, mean)
+        top = heapq.nlargest(
+            limit, ((score, -place) for place, score in enumerate(scores) if score)
+        )
+        best.extend((n, -place, score) for score, place in top)
+    best.sort(key=lambda found: (-found[2], found[0], found[1]))
+    covered = _coverage(sought, {(n, place) for n, place, _ in best[:limit]})
+    return [(n, Hit(place, score, covered[n, place])) for n, place, score in best[:limit]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sought:
+    """A word to look for: how much it counts, and where each index has it."""
+
+    weight: float
+    rarity: float
+    written: bool
+    postings: tuple[Postings, ...]
+
+
+def _sought(query: str, indexes: Sequence[WordIndex], count: int) -> list[_Sought]:
+    sought = []
     for word, weight in _weighted_words(query, indexes).items():
-        found = [(n, index.postings(word)) for n, index in enumerate(indexes)]
-        frequency = sum(len(postings) for _, postings in found)
-        rarity = math.log(1 + (count - frequency + 0.5) / (frequency + 0.5))
-        written = weight > SYNONYM_WEIGHT
-        if written:
-            whole += weight * rarity
-        for n, postings in found:
-            for place, tf in postings:
-                norm = K1 * (1 - B + B * indexes[n].length(place) / mean)
-                scores[n, place] += weight * rarity * tf * (K1 + 1) / (tf + norm)
-                if written:
-                    covered[n, place] += weight * rarity
-    best = sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:limit]
-    return [
-        (n, Hit(place, score, coverage=min(covered[n, place] / whole, 1.0) if whole else 0.0))
-        for (n, place), score in best
-    ]
+        postings = tuple(index.postings(word) for index in indexes)
+        found = sum(len(places) for places, _ in postings)
+        rarity = math.log(1 + (count - found + 0.5) / (found + 0.5))
+        sought.append(_Sought(weight, rarity, weight > SYNONYM_WEIGHT, postings))
+    return sought
+
+
+def _scores(index: WordIndex, n: int, sought: Sequence[_Sought], mean: float) -> list[float]:
+    """Return the score of every passage of an index; 0 for those without any word."""
+    scores = [0.0] * index.count
+    fixed, per_word = K1 * (1 - B), K1 * B / mean
+    norms = [fixed + per_word * length for length in index.lengths]
+    for word in sought:
+        factor = word.weight * word.rarity * (K1 + 1)
+        for place, frequency in zip(*word.postings[n], strict=True):
+            scores[place] += factor * frequency / (frequency + norms[place])
+    return scores
+
+
+def _coverage(
+    sought: Sequence[_Sought], places: set[tuple[int, int]]
+) -> dict[tuple[int, int], float]:
+    """Return the share of the query's words that each passage has, weighted by rarity."""
+    whole = sum(word.weight * word.rarity for word in sought if word.written) or 1.0
+    covered = dict.fromkeys(places, 0.0)
+    for word in sought:
+        for n, (found, _) in enumerate(word.postings):
+            if word.written:
+                wanted = {place for index, place in places if index == n}
+                for place in wanted.intersection(found):
+                    covered[n, place] += word.weight * word.rarity / whole
+    return {place: min(share, 1.0) for place, share in covered.items()}
 
 
 def _weighted_words(query: str, indexes: Sequence[WordIndex]) -> dict[str, float]:
@@ -167,7 +200,7 @@ def _nearest(word: str, indexes: Sequence[WordIndex]) -> Iterator[str]:
     near = _known(set(words.near_spellings(word)), indexes)
 
     def how_common(candidate: str) -> int:
-        return sum(len(index.postings(candidate)) for index in indexes)
+        return sum(len(index.postings(candidate)[0]) for index in indexes)
 
     yield from sorted(near, key=lambda w: (-how_common(w), w))[:_MOST_NEAR_WORDS]
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from assistant.errors import AssistantError
+from assistant.knowledge.bm25 import Postings
 from assistant.knowledge.documents import file_digest
 from assistant.knowledge.passages import Passage
 from assistant.knowledge.words import FORMAT as WORDS_FORMAT
@@ -100,26 +101,25 @@ class NoteIndex:
             self._documents.append((len(self._lengths), document))
             self._lengths.frombytes(lengths)
         self.count = len(self._lengths)
-        self.total_length = float(sum(self._lengths))
 
-    def length(self, index: int) -> float:
-        """Return the length of a passage in words."""
-        return self._lengths[index]
+    @property
+    def lengths(self) -> Sequence[float]:
+        """The length of each passage in words."""
+        return self._lengths
 
-    def postings(self, word: str) -> Sequence[tuple[int, float]]:
-        """Return the passages that have a word, with the word's weighted frequency in each."""
-        found: list[tuple[int, float]] = []
+    def postings(self, word: str) -> Postings:
+        """Return the passages that have a word; nothing for an unknown one."""
+        places: list[int] = []
+        frequencies: list[float] = []
         query = "SELECT document, found FROM posting WHERE word = ?"
         for document, blob in _rows(self._connection, query, (word,)):
             first, values = self._first.get(document), array("f")
             if first is None:
                 continue  # added by another process since this index was opened
             values.frombytes(blob)
-            found.extend(
-                (first + int(number), frequency)
-                for number, frequency in zip(values[::2], values[1::2], strict=True)
-            )
-        return found
+            places.extend([first + int(number) for number in values[::2]])
+            frequencies.extend(values[1::2])
+        return places, frequencies
 
     def known(self, candidates: Iterable[str]) -> set[str]:
         """Return those of the words that occur anywhere."""
