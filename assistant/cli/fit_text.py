@@ -101,7 +101,12 @@ def gpu_memory_bytes(estimate: FitEstimate, machine: Machine) -> int | None:
 
 
 def reserved_bytes(estimate: FitEstimate, machine: Machine) -> int:
-    """Return what Ollama keeps free on the GPUs: a margin each, and the projector once more."""
+    """Return what Ollama keeps free on the GPUs: a margin each, and the projector once more.
+
+    With a number of layers that was asked for it keeps nothing.
+    """
+    if estimate.num_gpu is not None:
+        return 0
     projector = estimate.gpu.projector_bytes
     return len(_used(estimate, machine)) * (FIT_MARGIN_BYTES + projector)
 
@@ -262,6 +267,8 @@ def _options(estimate: FitEstimate) -> str:
     chosen = [f"num_batch {estimate.num_batch}"]
     if estimate.num_parallel > 1:
         chosen.append(f"num_parallel {estimate.num_parallel}")
+    if estimate.num_gpu is not None:
+        chosen.append(f"num_gpu {estimate.num_gpu}")
     chosen.append(f"{estimate.kv_cache_type} KV cache")
     chosen.append(f"flash attention {'on' if estimate.flash_attention else 'off'}")
     return ", ".join(_unbroken(choice) for choice in chosen)

@@ -105,8 +105,9 @@ def estimate_fit(
         speed=speed,
         limits=limits,
         missing_bytes=missing,
+        num_gpu=_num_gpu(options),
         remedies=remedies,
-        notes=estimate_notes(facts, run.choices, run.cache, placed),
+        notes=estimate_notes(facts, run.choices, run.cache, placed, num_gpu=_num_gpu(options)),
         assumptions=estimate_assumptions(facts, room, run.choices),
     )
 

@@ -22,10 +22,20 @@ _USUAL_ROPE = 64
 
 
 def estimate_notes(
-    facts: ModelFacts, choices: RunChoices, cache: CacheBytes, placed: Placed
+    facts: ModelFacts,
+    choices: RunChoices,
+    cache: CacheBytes,
+    placed: Placed,
+    *,
+    num_gpu: int | None = None,
 ) -> tuple[str, ...]:
     """Return what a person should know about this estimate, most important first."""
     notes = [*_context_notes(facts, choices, cache), *facts.notes]
+    if num_gpu is not None and placed.missing_gpu_bytes and placed.placement.verdict == "gpu":
+        notes.append(
+            f"only with num_gpu {num_gpu}: by itself Ollama keeps 1 GiB free and leaves layers to"
+            " the CPU; another program that takes GPU memory can make it fail"
+        )
     notes += _cache_notes(facts, choices)
     arch, placement = facts.architecture, placed.placement
     if placement.expert_layers_on_host and placement.verdict != "none":

@@ -3,7 +3,9 @@
 Ollama starts the runner without a layer count, and llama.cpp's `--fit` (common/fit.cpp of
 b10488, MEMORY_MODEL 4.4) places the model: everything on the GPUs if each keeps its margin
 free; else a dense model from its last layer down, and a mixture of experts with its experts
-in RAM, from the first block on brought back as far as there is room.
+in RAM, from the first block on brought back as far as there is room. A layer count that was
+asked for (num_gpu) turns that off: it is loaded as it is, without a margin, and fails only
+when it exceeds the memory.
 """
 
 from __future__ import annotations
@@ -58,10 +60,14 @@ class Placed:
 
 @dataclass(slots=True)
 class _Device:
-    """One GPU being filled. `whole` are blocks with all their parts, `dense` without experts."""
+    """One GPU being filled. `whole` are blocks with all their parts, `dense` without experts.
+
+    `budget` leaves out the margin; `projector_bytes` is a projector that lands here.
+    """
 
     room: GpuRoom
     budget: int
+    projector_bytes: int = 0
     whole: list[int] = field(default_factory=list)
     dense: list[int] = field(default_factory=list)
     has_output: bool = False
@@ -93,15 +99,15 @@ def place(
     if forced:
         devices = _devices(gpus, projector if on_gpu else 0)
         _fill_number(devices, blocks, num_gpu or 0)
-        missing_forced = _missing(demand, devices)
-        return _result(demand, devices, host_bytes, missing, on_gpu, overfull=missing_forced)
+        overfull = _overfull(demand, devices)
+        return _result(demand, devices, host_bytes, missing, on_gpu, overfull=overfull)
     if missing and num_gpu is None:
         devices = _devices(gpus, projector if on_gpu else 0)
         if demand.is_moe:
             _fill_moe(demand, devices)
         else:
             devices = _fill_dense(demand, devices)
-    overfull = missing if num_gpu is not None else 0
+    overfull = _overfull(demand, devices) if num_gpu is not None else 0
     return _result(demand, devices, host_bytes, missing, on_gpu, overfull=overfull)
 
 
@@ -122,7 +128,11 @@ def _devices(gpus: Sequence[GpuRoom], projector: int) -> list[_Device]:
     """
     margin = FIT_MARGIN_BYTES + projector
     return [
-        _Device(gpu, gpu.free_bytes - margin - (projector if index == 0 else 0))
+        _Device(
+            gpu,
+            gpu.free_bytes - margin - (projector if index == 0 else 0),
+            projector if index == 0 else 0,
+        )
         for index, gpu in enumerate(gpus)
     ]
 
@@ -166,7 +176,7 @@ def _fill_dense(demand: Demand, devices: list[_Device]) -> list[_Device]:
     they are smaller, which can make room for one layer more, but not for the last one.
     """
     layers = len(demand.weights.block_bytes) + 1
-    split = [_Device(device.room, device.budget) for device in devices]
+    split = [_Device(device.room, device.budget, device.projector_bytes) for device in devices]
     _fill_back_to_front(demand, split, _partial_compute(demand), expert_free=False)
     if sum(device.layers for device in split) < layers:
         return split
@@ -270,6 +280,20 @@ def _missing(demand: Demand, devices: list[_Device]) -> int:
         if device.layers:
             used = _device_parts(demand, device, whole=True, gpus=several).total_bytes
             missing += max(0, used - device.budget)
+    return missing
+
+
+def _overfull(demand: Demand, devices: list[_Device]) -> int:
+    """Return by how many bytes the filled devices exceed their memory, no margin kept."""
+    whole = sum(device.layers for device in devices) == len(demand.weights.block_bytes) + 1
+    several = sum(1 for device in devices if device.layers)
+    missing = 0
+    for device in devices:
+        if device.layers:
+            room = device.room
+            there = room.free_bytes if room.loadable_bytes is None else room.loadable_bytes
+            used = _device_parts(demand, device, whole=whole, gpus=several).total_bytes
+            missing += max(0, used + device.projector_bytes - there)
     return missing
 
 

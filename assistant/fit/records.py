@@ -182,6 +182,7 @@ class FitEstimate:
     speed: Speed
     limits: Limits
     missing_bytes: int = 0
+    num_gpu: int | None = None
     remedies: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()

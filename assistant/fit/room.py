@@ -29,6 +29,8 @@ class GpuRoom:
     """One GPU: what a runner process sees as free, and what its driver context takes.
 
     `shared` GPUs take their memory from RAM. `supports_flash_attention` as Ollama decides it.
+    `loadable_bytes` is what a runner can allocate beside its own driver context, with no margin
+    kept; by default all of `free_bytes`.
     """
 
     name: str
@@ -38,6 +40,7 @@ class GpuRoom:
     overhead_bytes: int
     shared: bool
     supports_flash_attention: bool
+    loadable_bytes: int | None = None
 
     @property
     def is_metal(self) -> bool:
@@ -104,6 +107,7 @@ def _gpu_room(
         overhead_bytes=overhead,
         shared=shared,
         supports_flash_attention=_has_flash_attention(accelerator, library),
+        loadable_bytes=max(0, free - overhead),
     )
 
 

@@ -31,6 +31,7 @@ def estimate_to_dict(estimate: FitEstimate) -> dict[str, Any]:
         "num_batch": estimate.num_batch,
         "kv_cache_type": estimate.kv_cache_type,
         "flash_attention": estimate.flash_attention,
+        "num_gpu": estimate.num_gpu,
         "memory": {
             **_parts(estimate.memory),
             "gpu": _parts(estimate.gpu),
