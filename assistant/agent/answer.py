@@ -83,9 +83,11 @@ def answer_question(
     tools = Toolbox(
         catalog=catalog, detect=detect or _detect_this_computer, run_options=run_options
     )
+    if question.about_pick:
+        question = _with_pick(question, tools)
     context = Context(question, tools)
     part = _ANSWERS[question.topic](context)
-    if part is None and question.models and question.topic == "guides":
+    if part is None and question.topic == "guides":
         question = replace(question, topic=find_topic(question, question.rest, without="guides"))
         context = Context(question, tools)
         part = _ANSWERS[question.topic](context)
@@ -99,6 +101,20 @@ def answer_question(
         citations=cite(sections),
         answered=part is not None,
     )
+
+
+def _with_pick(question: Question, tools: Toolbox) -> Question:
+    """Return the question with the model that the recommendation before it picked."""
+    context = Context(question, tools)
+    found = tools.recommend_models(
+        context.machine(), machines.needs_of(question), words=question.machine_words
+    )
+    if not found.picks:
+        return replace(question, topic="recommend", about_pick=False)
+    pick = found.picks[0]
+    assumption = f"{pick.model} is meant, the first pick"
+    mention = ModelMention(name=pick.model, span=(0, 0), assumption=assumption)
+    return replace(question, models=(mention,), quantizations=())
 
 
 def _with_corrections(body: str, question: Question) -> str:
@@ -183,6 +199,7 @@ _ANSWERS: Final[dict[Topic, Callable[[Context], Part | None]]] = {
     "licence_list": models.answer_licence_list,
     "modelfile": models.answer_modelfile,
     "unknown_model": models.answer_unknown_model,
+    "pull": models.answer_pull,
     "recommend": machines.answer_recommend,
     "device": machines.answer_device,
     "compare_machines": machines.answer_compare_machines,

@@ -86,6 +86,10 @@ _FIELD_STEMS: Final = (
 )
 """Words that only talk about language models, and the computers they run on, has."""
 
+_FAST: Final = (
+    r"\bfast(?:est|er)?\b|\bsmall(?:er|est)?\b|\blight(?:er|est|weight)\b|\bquick\w*|\bspeedy?\b"
+    r"|\blow latency\b|\bsnappy\b"
+)
 _KV_TYPES: Final[tuple[KvCacheType, ...]] = ("q8_0", "q4_0", "q5_1", "q5_0", "q4_1", "f16", "f32")
 
 
@@ -123,8 +127,8 @@ def wants_commercial(text: str) -> bool:
 
 
 def find_preference(text: str) -> Literal["speed", "quality", "balance"]:
-    """Return speed, quality or balance."""
-    if has(r"\bfast(?:est|er)?\b|\bquick\w*|\bspeedy?\b|\blow latency\b|\bsnappy\b", text):
+    """Return speed, quality or balance; small models are wanted for their speed."""
+    if has(_FAST, text):
         return "speed"
     if has(
         r"\bbest quality\b|\bhighest quality\b|\bsmartest\b|\bmost (?:capable|accurate)\b", text
@@ -160,7 +164,7 @@ def find_kv_cache_type(text: str) -> tuple[KvCacheType, tuple[int, int]] | None:
     for kv_type in _KV_TYPES:
         name = kv_type.replace("_0", "(?:_0)?")
         match = _pattern(
-            rf"\b{name}\s+(?:kv|cache|k/v)(?: cache)?|(?:kv|cache)[\w -]{{0,14}}\b{name}\b"
+            rf"\b{name}\s+(?:kv|cache|k/v)(?: cache)?|(?:kv|cache)[^?.]{{0,48}}?\b{name}\b"
         ).search(text)
         if match:
             return kv_type, match.span()

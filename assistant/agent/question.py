@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from assistant.agent import cues
+from assistant.agent.follow_up import inherit, leans_on_history
 from assistant.agent.records import Aspect, ModelMention, Question, Span
 from assistant.agent.topic import find_topic
 from assistant.machine.records import Machine
@@ -21,6 +22,7 @@ ReadModels = Callable[[str], Sequence[ModelMention]]
 ReadMachine = Callable[[str], "tuple[Machine, Sequence[Span]] | None"]
 
 _ASPECTS: Final[tuple[tuple[Aspect, str], ...]] = (
+    ("dimensions", r"dimensions?\b|vector (?:size|length)|how many dims"),
     ("scores", rf"{cues.BENCHMARKS}"),
     ("licence", r"licen[cs]\w*|commercial\w*|apache|\bmit\b|open[- ]source|\bsell\b|royalt\w*"),
     ("insert", r"fill[- ]?in[- ]?(?:the[- ]middle)?|\bfim\b|infill\w*|autocomplet\w*|insert"),
@@ -45,16 +47,6 @@ _YES_NO: Final = (
     r"\A\W*(?:and |so |but |then |ok |hey )*(?:can|could|will|would|does|do|is|are|may|should"
     r"|has|have)\b|,? (?:yes|right|correct|ok|no)\s*\?*\s*\Z|\bfits?\b|\benough\b"
 )
-
-
-_FOLLOW_UP: Final = (
-    r"\A\W*(?:ok(?:ay)?|so|hmm+|thanks|great|cool|well)?\W*(?:and|what about|how about|what if|if"
-    r"|same|with|then|but)\b"
-)
-_TAKES_THE_TOPIC: Final = frozenset({"facts", "need", "fit", "guides"})
-_GIVES_THE_TOPIC: Final = frozenset({"fit", "need", "kv_cache", "max_context", "speed"})
-_VAGUE: Final = ("guides", "recommend")
-"""Topics that a short question without a model falls into for want of anything better."""
 
 
 def clean_question(text: str) -> str:
@@ -84,7 +76,7 @@ def parse_question(
     `history` holds the person's earlier questions, oldest first.
     """
     question = _parse_one(clean_question(text), read_models, read_machine, read_unknown)
-    if history and _leans_on_history(question):
+    if history and leans_on_history(question):
         before = parse_question(
             history[-1],
             read_models=read_models,
@@ -92,7 +84,7 @@ def parse_question(
             read_unknown=read_unknown,
             history=history[:-1],
         )
-        question = _inherit(question, before)
+        question = inherit(question, before)
     return question
 
 
@@ -136,7 +128,6 @@ def _parse_one(
         unknown_model=read_unknown(text),
         rest=rest,
         asks_yes_no=cues.has(_YES_NO, text),
-        follow_up=cues.has(_FOLLOW_UP, text),
     )
     return replace(question, topic=find_topic(question, rest))
 
@@ -168,48 +159,3 @@ def _blank(text: str, spans: Sequence[Span]) -> str:
     for start, end in spans:
         text = text[:start] + " " * (end - start) + text[end:]
     return text
-
-
-def _leans_on_history(question: Question) -> bool:
-    """Return True when the question leaves out what it is about."""
-    if question.follow_up:
-        return True
-    words = len(question.text.split())
-    return words <= 8 and not question.models and question.topic in _VAGUE
-
-
-def _inherit(question: Question, before: Question) -> Question:
-    """Return `question` with what it leaves out taken from `before`."""
-    merged = replace(
-        question,
-        machine=question.machine or before.machine,
-        machine_words=question.machine_words or before.machine_words,
-        models=question.models or before.models,
-        quantizations=question.quantizations or before.quantizations,
-        num_ctx=question.num_ctx or before.num_ctx,
-        kv_cache_type=question.kv_cache_type or before.kv_cache_type,
-        roles=question.roles or before.roles,
-        languages=question.languages or before.languages,
-        commercial=question.commercial or before.commercial,
-        insert=question.insert or before.insert,
-        prefer=question.prefer if question.prefer != "balance" else before.prefer,
-    )
-    if (
-        question.models
-        and question.follow_up
-        and question.aspect is None
-        and (question.topic in _TAKES_THE_TOPIC and before.topic in _GIVES_THE_TOPIC)
-    ):
-        return replace(merged, topic=before.topic)
-    if question.topic in _VAGUE or not question.models:
-        own = question.topic not in (*_VAGUE, "my_machine")
-        merged = replace(merged, topic=question.topic if own else before.topic)
-        if merged.topic == "recommend" and question.models:
-            merged = replace(merged, topic="fit")
-        if (
-            merged.topic in ("need", "facts")
-            and merged.models
-            and (question.machine or question.num_ctx)
-        ):
-            merged = replace(merged, topic="fit" if merged.machine else "need")
-    return merged

@@ -12,11 +12,11 @@ from assistant.recommend.records import Role
 Topic = Literal[
     "fit", "need", "kv_cache", "max_context", "speed", "facts", "compare", "quantization_choice",
     "other_quantization", "recommend", "device", "compare_machines", "my_machine", "licence_list",
-    "modelfile", "unknown_model", "guides", "task",
+    "modelfile", "unknown_model", "pull", "guides", "task",
 ]  # fmt: skip
 Aspect = Literal[
     "licence", "languages", "parameters", "context", "insert", "tools", "vision", "thinking",
-    "release", "size", "scores", "overview",
+    "release", "size", "scores", "dimensions", "overview",
 ]  # fmt: skip
 Span = tuple[int, int]
 
@@ -39,8 +39,9 @@ class ModelMention:
 class Question:
     """What was understood. `machine` is None when no computer is described.
 
-    `alternatives` are two computers or cards that the question sets against each other, with
-    the words for each.
+    `about_pick` says that the model is the one recommended before; `query` is what the guides are
+    searched for when that is more than the text. `alternatives` are two computers or cards that
+    the question sets against each other, with the words for each.
     """
 
     text: str
@@ -63,7 +64,8 @@ class Question:
     unknown_model: str | None = None
     rest: str = ""
     asks_yes_no: bool = False
-    follow_up: bool = False
+    about_pick: bool = False
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,7 @@ class Toolbox:
         *,
         quantizations: Sequence[str | None],
         num_ctx: int | None = None,
+        role: str = "chat",
         words: str | None = None,
     ) -> Comparison:
         """Return models side by side, in the order asked; with a machine, as they run there.
@@ -148,10 +149,15 @@ class Toolbox:
         models = [
             self.catalog.find(name, level) for name, level in zip(names, quantizations, strict=True)
         ]
-        found = compare_models(models, machine, num_ctx=num_ctx)
+        found = compare_models(models, machine, num_ctx=num_ctx, role=role)
         self._record(
             "compare_models",
-            {"models": [tag.name for _, tag in models], "num_ctx": num_ctx, "machine": words},
+            {
+                "models": [tag.name for _, tag in models],
+                "num_ctx": num_ctx,
+                "role": role,
+                "machine": words,
+            },
             comparison_to_dict(found),
         )
         return found

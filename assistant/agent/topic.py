@@ -53,15 +53,21 @@ _EXPLAINED: Final = (
     r"|\bworse\b|\bdegrad\w*|\bbenchmark\w*|\bscores?\b|\bbuilt on\b|\bbased on\b|\bsliding\b"
     r"|\battention\b|\bexplain\b|\bwhy\b|\bmeans?\b|\bdistill\w*|\bgood (?:at|for)\b|\bany good\b"
     r"|\bbase model\b|\bsafe\b|\bharmless\b|\bkids?\b|\breal\b|\bactual\w*\b|\bsame as\b"
-    r"|\boriginal\b|\bv0\.\d\b|\btrained on\b|\bknown for\b|\bspecial\b|\bweak\w*"
-    r"|\bstrength\w*|\bhallucinat\w*|\bwho (?:made|makes)\b"
+    r"|\bnewest\b|\blatest\b|\boriginal\b|\bv0\.\d\b|\btrained on\b|\bknown for\b|\bspecial\b"
+    r"|\bweak\w*|\bstrength\w*|\bhallucinat\w*|\bwho (?:made|makes)\b"
 )
 """What the guides explain better than a row of the catalog does."""
 _SECRETS: Final = (
     r"\b(?:print|reveal|show|repeat|tell|output|display|dump|leak)\b.{0,40}"
     r"\b(?:system prompt|your (?:instructions|prompt|rules)|hidden prompt|prompt above)\b"
+    r"|\bwhat (?:are|is) your (?:instructions|(?:system )?prompt|rules)\b"
 )
-_NOT_OURS: Final = r"\b(?:stocks?|shares|invest\w*|crypto\w*|bitcoin|horoscope)\b"
+_NOT_OURS: Final = (
+    r"\b(?:stocks?|shares|invest\w*|crypto\w*|bitcoin|horoscope|weather|what time|bombs?)\b"
+    r"|\bweapons?\b|\bstable[- ]?diffusion|\bsdxl\b|\bflux\b|\bcomfy ?ui\b|\bdall-?e\b|\bwhisper\b|\bsuno\b"
+    r"|\btts\b|\btext[- ]to[- ](?:image|speech|video)\b|\b(?:image|video|music) generat\w*|\A[\W\d]*\Z"
+)
+"""Subjects that are not language models on one's own computer, image and speech models included."""
 _PROCEDURE: Final = (
     r"\bstatistic\w*|\bsignifican\w*|\bmetrics?\b|\bp-?values?\b|\btests?\b|\blatency\b|\bre-?embed\w*"
     r"|\bre-?index\w*|\bchang(?:e|ing)\b|\bswitch\w*|\bswap\w*|\bproduction\b|\bchecklist\b"
@@ -71,6 +77,11 @@ _LEVEL_QUALITY: Final = (
     r"\b(?:ok(?:ay)?|good|fine|worth|bad|usable|acceptable|decent|enough|too low|safe)\b"
 )
 _TWO_MEMORIES: Final = r"\b(?:same|differen\w*|vs\.?|versus|instead|or|compared)\b"
+_AGAINST_HOSTED: Final = r"\bas good\b|\bbetter\b|\bswitch\w*|\bcompar\w*|\bvs\.?\b|\breplac\w*|\bmigrat\w*|\bdifferen\w*"
+_PULL: Final = (
+    r"\bhow (?:do|can|to|would)\b.{0,16}\b(?:install|download|pull|get|start|run)\b"
+    r"|\b(?:install|download|pull) (?:it|that|this)\b"
+)
 _TABLED: Final = ("licence", "languages", "scores")
 """Aspects that the catalog answers better than any guide."""
 _FACTS_OF_A_FAMILY: Final = (
@@ -88,7 +99,8 @@ def find_topic(question: Question, rest: str, *, without: Topic | None = None) -
         rules = _NO_MODEL
     elif len(names) > 1:
         rules = _SEVERAL_MODELS
-    return next(topic for topic, holds in rules if topic != without and holds(question, rest))
+    found = (topic for topic, holds in rules if topic != without and holds(question, rest))
+    return next(found, "task")
 
 
 def _names_a_device(question: Question) -> bool:
@@ -151,6 +163,18 @@ def _asks_for_facts(question: Question, rest: str) -> bool:
     )
 
 
+def _checks_a_fact(question: Question, rest: str) -> bool:
+    """Return True for `X has 8k context, right?`: a claim about the model, not about a machine."""
+    return (
+        question.machine is None
+        and question.aspect == "context"
+        and cues.has(
+            r"\b(?:has|have|with|is|supports?)\b.*\b(?:right|correct|true|yes|out of the box)\b",
+            rest,
+        )
+    )
+
+
 def _asks_about_fitting(question: Question, rest: str) -> bool:
     return bool(question.claimed_sizes or question.quantizations) or cues.has(_FIT, rest)
 
@@ -196,6 +220,13 @@ _NO_MODEL: Final[Sequence[Rule]] = (
             and cues.has(r"\b(?:which|what|list|models?)\b", rest)
         ),
     ),
+    (
+        "guides",
+        lambda q, _: (
+            q.machine is None
+            and cues.has(r"\b(?:can|does|do|will)\b.{0,24}\b(?:use|support|work with)\b", q.text)
+        ),
+    ),
     ("my_machine", lambda q, _: q.machine is None and cues.has(_OWN_COMPUTER, q.text)),
     ("compare_machines", lambda q, _: bool(q.alternatives)),
     (
@@ -204,6 +235,7 @@ _NO_MODEL: Final[Sequence[Rule]] = (
             _names_a_device(q) and cues.has(_DEVICE_FACT, rest) and not cues.has(_FITTING, rest)
         ),
     ),
+    ("guides", lambda q, rest: q.hosted is not None and cues.has(_AGAINST_HOSTED, rest)),
     ("recommend", lambda q, _: q.hosted is not None),
     (
         "other_quantization",
@@ -252,6 +284,7 @@ _ONE_MODEL: Final[Sequence[Rule]] = (
     ("quantization_choice", _asks_which_level),
     ("other_quantization", _asks_for_a_tag),
     ("speed", lambda _, rest: cues.has(_SPEED, rest)),
+    ("pull", lambda _, rest: cues.has(_PULL, rest)),
     (
         "kv_cache",
         lambda q, rest: cues.has(r"\bkv\b|\bk/v\b", rest) and not (q.machine and q.kv_cache_type),
@@ -260,6 +293,7 @@ _ONE_MODEL: Final[Sequence[Rule]] = (
         "max_context",
         lambda q, _: q.machine is not None and q.aspect == "context" and q.num_ctx is None,
     ),
+    ("facts", _checks_a_fact),
     ("facts", _asks_for_facts),
     (
         "fit",

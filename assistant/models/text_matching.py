@@ -64,7 +64,22 @@ _PROGRAMS = re.compile(
 """Programs whose names begin like a model's."""
 _WORD = re.compile(r"(?<![a-z0-9])[a-z]{4,}[a-z0-9.]*[a-z0-9]")
 _NOT_A_NAME: Final = frozenset(
-    {"ollama", "small", "gamma", "command", "commands", "multilingual", "multilanguage"}
+    {
+        "ollama",
+        "small",
+        "gamma",
+        "command",
+        "commands",
+        "multilingual",
+        "multilanguage",
+        "function",
+        "functions",
+        "functional",
+        "stable",
+        "diffusion",
+        "translate",
+        "translation",
+    }
 )
 _PLAIN_WORDS: Final = frozenset({"instruct", "chat", "it", "gguf", "model"})
 _LONGEST_NAME: Final = 9

@@ -65,10 +65,19 @@ def _bits(row: ComparedModel) -> str:
 
 
 def compose_compare(
-    comparison: Comparison, machine: Machine, *, extra_assumptions: Sequence[str] = ()
+    comparison: Comparison,
+    machine: Machine,
+    *,
+    extra_assumptions: Sequence[str] = (),
+    quality_first: bool = False,
 ) -> str:
-    """Return several models side by side on one machine: what sets them apart, then a table."""
+    """Return several models side by side on one machine: what sets them apart, then a table.
+
+    `quality_first` puts the finding on quality, if there is one, before the sizes.
+    """
     findings = list(comparison.findings)
+    if quality_first:
+        findings.sort(key=lambda finding: not finding.startswith("Quality"))
     rows = [
         (
             row.model,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from assistant.agent.compose.text import join_words, paragraphs, sentence, table
 from assistant.agent.records import Aspect
 from assistant.models.card import ModelCard, Tag
+from assistant.recommend.languages import language_claim
 from assistant.units import gb, tokens
 
 LANGUAGE_NAMES = {
@@ -66,6 +67,8 @@ def compose_facts(
         return _licence(cards, relatives, asked)
     if aspect == "languages":
         return _languages(cards, languages, asked, relatives)
+    if aspect == "dimensions":
+        return _embedding_context(cards[0], cards[0].context_length or 0)
     if aspect == "scores":
         return _scores(cards[0], asked)
     if aspect == "parameters":
@@ -209,7 +212,11 @@ def _languages(
     word = _NUMBER_WORDS[count] if count < len(_NUMBER_WORDS) else str(count)
     plural = "language" if count == 1 else "languages"
     name = card.family if len(cards) > 1 and _same(known, "languages") else card.name
-    text = f"`{name}` officially supports {word} {plural}: {languages_text(card)}."
+    claim = language_claim(card)
+    if claim and claim.split()[0] != str(count) and count > 1:
+        text = f"`{name}` supports {claim}, among them {languages_text(card)}."
+    else:
+        text = f"`{name}` officially supports {word} {plural}: {languages_text(card)}."
     missing = [code for code in wanted if code not in spoken]
     if "embedding" in card.capabilities and (missing or count == 1):
         text += _multilingual_embedders(relatives)
@@ -269,6 +276,8 @@ def _context(cards: Sequence[ModelCard]) -> str:
         return f"The catalog does not know the context length of {_family(cards)}."
     if _same(known, "context_length"):
         length = known[0].context_length or 0
+        if "embedding" in known[0].capabilities:
+            return _embedding_context(known[0], length)
         verb = "was" if len(cards) == 1 else "were"
         return (
             f"{sentence(_family(cards)).rstrip('.')} {verb} trained for {tokens(length)} tokens of "
@@ -279,6 +288,16 @@ def _context(cards: Sequence[ModelCard]) -> str:
     return paragraphs(
         f"The context length of {cards[0].family} depends on the size.",
         table(("model", "trained context"), rows, right="1"),
+    )
+
+
+def _embedding_context(card: ModelCard, length: int) -> str:
+    dimensions = card.architecture.embedding_length if card.architecture else None
+    vectors = f" Its vectors have {dimensions} dimensions." if dimensions else ""
+    notes = " ".join(sentence(note) for note in card.notes)
+    return paragraphs(
+        f"`{card.name}` is listed with {length:,} tokens per text; longer texts are cut.{vectors}",
+        notes,
     )
 
 

@@ -22,7 +22,7 @@ from assistant.agent.compose.text import (
 )
 from assistant.fit.records import FitEstimate
 from assistant.machine.records import Machine
-from assistant.models.card import ModelCard
+from assistant.models.card import ModelCard, Tag
 from assistant.recommend.records import Excluded, Needs, Pick, Recommendation, Role
 from assistant.units import gb, gib, tokens
 
@@ -240,3 +240,18 @@ def compose_other_quantization(card: ModelCard, quantization: str) -> str:
     if found:
         rest = f"Any GGUF repository on Hugging Face works too: `ollama pull {example}`."
     return paragraphs(lead + plain, rest)
+
+
+def compose_pull(card: ModelCard, tag: Tag) -> str:
+    """Return how to get and start one model."""
+    name = card.name if tag.name == card.default_tag else tag.name
+    size = f" ({gb(tag.download_bytes)})" if tag.download_bytes else ""
+    if not tag.pullable:
+        return (
+            f"`{name}` cannot be pulled from the Ollama library; look for a GGUF repository of it "
+            "on Hugging Face: `ollama pull hf.co/<user>/<repository>-GGUF`."
+        )
+    return (
+        f"Pull it with `ollama pull {name}`{size}, and talk to it with `ollama run {name}`.\n\n"
+        f"Whether it fits this computer: `assistant fit {name}`."
+    )

@@ -48,8 +48,9 @@ def find_passages(context: Context, *, least_coverage: float | None = None) -> l
     if least_coverage is None:
         ours = context.question.models or cues.is_about_local_models(context.question.text)
         least_coverage = LEAST_COVERAGE if ours else LEAST_COVERAGE_ELSEWHERE
-    result = context.tools.search_guides(context.question.text)
-    wanted = _words(context.question.text)
+    query = context.question.query or context.question.text
+    result = context.tools.search_guides(query)
+    wanted = _words(query)
     answering = [f for f in result.passages if coverage(wanted, f.passage) >= least_coverage]
     if not answering:
         return []

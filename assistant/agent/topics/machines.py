@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Final
 
 from assistant.agent import cues
+from assistant.agent.records import Question
 from assistant.agent.topics.context import Context, Part
 from assistant.fit.records import FitEstimate
 from assistant.machine.records import Machine
-from assistant.recommend.records import Needs, Recommendation, Role
+from assistant.recommend.records import Needs, Pick, Recommendation, Role
 
 _YARDSTICKS: Final = (
     "llama3.2:1b", "llama3.2:3b", "llama3.1:8b", "qwen2.5:14b", "mistral-small:24b",
@@ -22,6 +23,25 @@ _WANTS_LOCAL: Final = (
 _COMBINED_ROLES: Final[tuple[Role, ...]] = ("chat", "code", "embeddings", "vision", "reasoning")
 
 
+def needs_of(question: Question) -> Needs:
+    """Return what the question asks of a model."""
+    role: Role = question.roles[0] if question.roles else "chat"
+    if "chat" in question.roles and role == "code" and not question.insert:
+        role = "chat"
+    return Needs(
+        role=role,
+        num_ctx=question.num_ctx,
+        commercial=question.commercial,
+        languages=question.languages,
+        prefer=question.prefer,
+        insert=question.insert,
+    )
+
+
+def _download(pick: Pick) -> int:
+    return pick.estimate.download_bytes or 0
+
+
 def answer_recommend(context: Context) -> Part:
     """Say which models to take, for the role asked or for the usual three."""
     from assistant.agent.compose.recommend import compose_recommend
@@ -30,18 +50,11 @@ def answer_recommend(context: Context) -> Part:
     if question.hosted and not cues.has(_WANTS_LOCAL, question.rest):
         return _hosted_only(question.hosted), ()
     machine = context.machine()
-    role: Role = question.roles[0] if question.roles else "chat"
-    if "chat" in question.roles and role == "code" and not question.insert:
-        role = "chat"
-    needs = Needs(
-        role=role,
-        num_ctx=question.num_ctx,
-        commercial=question.commercial,
-        languages=question.languages,
-        prefer=question.prefer,
-        insert=question.insert,
-    )
+    needs = needs_of(question)
+    role = needs.role
     found = context.tools.recommend_models(machine, needs, words=question.machine_words)
+    if cues.has(r"\bsmallest\b|\btiniest\b|\blightest\b|\bsmaller\b", question.text):
+        found = replace(found, picks=tuple(sorted(found.picks, key=_download)))
     others = [r for r in question.roles if r != role and r in _COMBINED_ROLES]
     if role == "rag":
         others = ["embeddings"]

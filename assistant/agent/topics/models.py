@@ -51,6 +51,14 @@ def answer_facts(context: Context) -> Part:
     return text, sections
 
 
+def answer_pull(context: Context) -> Part:
+    """Say how to get and start a model."""
+    from assistant.agent.compose.recommend import compose_pull
+
+    card, tag = context.tools.model_info(context.question.models[0].name)
+    return compose_pull(card, tag), (("quantization", "Getting another quantization"),)
+
+
 def answer_unknown_model(context: Context) -> Part:
     """Say that a version does not exist, and which of its family do."""
     asked = context.question.unknown_model or ""
@@ -109,12 +117,16 @@ def answer_compare(context: Context) -> Part:
         machine,
         quantizations=[levels_by_name[name] for name in names],
         num_ctx=question.num_ctx,
+        role=question.roles[0] if question.roles else "chat",
         words=question.machine_words,
     )
     extra = context.model_assumptions
     if context.detected:
         extra = ["this computer is meant, since none was described", *extra]
-    text = compose_compare(compared, machine, extra_assumptions=extra)
+    verdict_first = cues.has(
+        r"\bbetter\b|\bbest\b|\bwhich\b|\bor\b|\bvs\b|\bversus\b", question.text
+    )
+    text = compose_compare(compared, machine, extra_assumptions=extra, quality_first=verdict_first)
     return text, (("choosing", "Evidence first"),)
 
 
