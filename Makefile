@@ -26,6 +26,7 @@ lint: $(STAMP)  ## ruff, mypy, and whether generated files are fresh
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/build_docs.py --check
+	$(BIN)/python scripts/build_guides.py --check
 
 check: lint test  ## what CI runs
 
@@ -33,7 +34,8 @@ fix: $(STAMP)  ## let ruff repair and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(STAMP)  ## rebuild docs/cli.md and the terminal blocks of the README
+docs: $(STAMP)  ## rebuild the guides' tables, docs/cli.md and the terminal blocks of the README
+	$(BIN)/python scripts/build_guides.py
 	$(BIN)/python scripts/build_docs.py
 
 bench: $(STAMP)  ## how long the commands take, and how much memory
