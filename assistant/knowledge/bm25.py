@@ -112,7 +112,7 @@ def search_indexes(query: str, indexes: Sequence[WordIndex], limit: int) -> list
     The order does not depend on how often a word is repeated in the query.
     """
     count = sum(index.count for index in indexes)
-    mean = sum(sum(index.lengths) for index in indexes) / count if count else 1.0
+    mean = sum(sum(index.lengths) for index in indexes) / max(count, 1) or 1.0
     sought = _sought(query, indexes, count)
     best: list[tuple[int, int, float]] = []
     for n, index in enumerate(indexes):
@@ -197,7 +197,8 @@ def _nearest(word: str, indexes: Sequence[WordIndex]) -> Iterator[str]:
         if len(_known(pair, indexes)) == len(pair):
             yield from sorted(pair)
             return
-    near = _known(set(words.near_spellings(word)), indexes)
+    spellings = set(words.near_spellings(word))
+    near = _known(spellings | {words.stem(spelling) for spelling in spellings}, indexes)
 
     def how_common(candidate: str) -> int:
         return sum(len(index.postings(candidate)[0]) for index in indexes)

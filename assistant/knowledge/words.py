@@ -91,7 +91,8 @@ _ONE_SPELLING: Final = {
     "licence": "license", "licences": "license", "licenced": "license", "colour": "color",
     "behaviour": "behavior", "favourite": "favorite", "metre": "meter", "centre": "center",
     "maths": "math", "indices": "index", "indexes": "index", "vertices": "vertex",
-    "llms": "llm", "gigs": "gb", "gig": "gb", "gib": "gb", "mib": "mb",
+    "llms": "llm", "embedding": "embed",
+    "embeddings": "embed", "embedded": "embed", "gigs": "gb", "gig": "gb", "gib": "gb", "mib": "mb",
 }  # fmt: skip
 _VOWELS: Final = frozenset("aeiouy")
 _SHORTEST_STEM: Final = 3
@@ -209,5 +210,5 @@ def near_spellings(word: str) -> Iterator[str]:
 
 
 def splits(word: str) -> Iterable[tuple[str, str]]:
-    """Return the ways to read a word as two of three letters or more: `lmstudio`."""
-    return ((word[:n], word[n:]) for n in range(3, len(word) - 2))
+    """Return the ways to read a word as two, of five letters or more together: `lmstudio`."""
+    return ((word[:n], word[n:]) for n in range(2, len(word) - 2))
