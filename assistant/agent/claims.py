@@ -52,6 +52,7 @@ _LICENCE = re.compile(
     r"(?:licen[cs]e|terms)(?: agreement| of use)?))\b",
     re.IGNORECASE,
 )
+OPENNESS: Final = frozenset({"opensource", "closedsource", "proprietary"})
 _MIT = re.compile(r"\b(?:modified )?MIT\b(?! (?:researchers?|study|press|students?))")
 _MONTHS: Final = (
     "january february march april may june july august september october november december".split()

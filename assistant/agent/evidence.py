@@ -340,7 +340,7 @@ def _fact_of(claim: Claim, source: int | None, *, have: bool) -> Fact:
         kind=claim.kind,
         value=claim.value if figure is None else figure.value,
         text=claim.text,
-        unit=figure.unit or "-" if figure else "",
+        unit=(figure.unit if figure else "") or "-",
         subject=claim.subject,
         level=claim.level,
         num_ctx=claim.num_ctx,

@@ -16,7 +16,7 @@ import unicodedata
 from dataclasses import dataclass, replace
 from typing import Final
 
-from assistant.agent.claims import Around, Claim, Reading, read_claims, squash
+from assistant.agent.claims import OPENNESS, Around, Claim, Reading, read_claims, squash
 from assistant.agent.contradictions import contradiction
 from assistant.agent.evidence import Evidence, Fact, backs, flat
 from assistant.agent.field_words import COMMON_STARTS, FIELD_WORDS
@@ -108,7 +108,7 @@ def _one_pass(
         new, changes = _check(unit, subject, evidence, first=not any(u.text.strip() for u in kept))
         replaced += changes
         if new is None:
-            dropped.append(unit.text.strip())
+            dropped.append(unit.text.strip()[:300])
             kept = _without(kept, unit)
             continue
         kept.append(new)
@@ -155,6 +155,8 @@ def _check(
         return (unit if _is_known_code(unit.text, evidence) else None), []
     if flat(unit.text) in evidence.sentences:
         return unit, []
+    if unit.kind == "row" and not unit.head:
+        return None, []
     if len(unit.text) > LONGEST_UNIT or any(unicodedata.numeric(c, None) is not None for c in _odd_numerals(unit.text)):
         return None, []
     changes: list[tuple[str, str]] = []
@@ -235,7 +237,7 @@ def _backed(claim: Claim, evidence: Evidence, cited: set[int]) -> bool:
 def _certain(facts: list[Fact], claim: Claim) -> list[Fact]:
     """Return the facts that count: those tied to the subject by a tool, when there are any."""
     subject = claim.subject
-    if subject is None or claim.kind not in _TIED:
+    if subject is None or claim.kind not in _TIED or claim.value in OPENNESS:
         return facts
     if claim.kind == "bytes" and not (claim.need or claim.attribute in _OF_ONE_MODEL):
         return facts
@@ -326,7 +328,7 @@ def _opens(text: str, position: int) -> bool:
 
 def _better(claim: Claim, evidence: Evidence) -> str | None:
     """Return the one backed value of the same kind for the same subject, or None."""
-    if claim.kind not in _REPLACED:
+    if claim.kind not in _REPLACED or claim.value in OPENNESS:
         return None
     subject = claim.subject
     if subject is None:
