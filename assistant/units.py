@@ -29,14 +29,14 @@ def gib(size_bytes: float) -> str:
     """Return a memory amount as text in GiB: `10.6 GiB`; under 0.1 GiB in MiB."""
     if abs(size_bytes) < 0.095 * GIB:
         return f"{size_bytes / MIB:.0f} MiB"
-    return f"{size_bytes / GIB:.1f} GiB"
+    return f"{size_bytes / GIB:,.1f} GiB"
 
 
 def gb(size_bytes: float) -> str:
     """Return a download or file size as text in GB: `6.6 GB`; under 0.1 GB in MB."""
     if abs(size_bytes) < 0.095 * GB:
         return f"{size_bytes / MB:.0f} MB"
-    return f"{size_bytes / GB:.1f} GB"
+    return f"{size_bytes / GB:,.1f} GB"
 
 
 def tokens(count: int) -> str:

@@ -87,6 +87,11 @@ def fit(
 
     if plot is not None:
         _check_plot(plot, model)
+    if flash_attention is False and kv_cache_type not in (None, "f16", "f32", "bf16"):
+        raise click.UsageError(
+            f"a {kv_cache_type} KV cache needs flash attention; with --flash-attention off"
+            " the model does not load."
+        )
     settings = _Settings(described=machine_spec is not None)
     options = RunOptions(
         num_ctx=num_ctx,
@@ -125,10 +130,12 @@ def fit(
         return {"estimates": [estimate_to_dict(each) for each in estimates], **drawn}
 
     def text() -> str:
+        import dataclasses
+
         from assistant.cli.fit_text import render_estimates
 
         return render_estimates(
-            estimates,
+            [dataclasses.replace(each, model=sources.shown_name(each)) for each in estimates],
             machine,
             width=out.width,
             as_of=sources.as_of,

@@ -304,10 +304,11 @@ def _table_row(estimate: FitEstimate) -> tuple[str, ...]:
     }
     longest = limits.max_num_ctx_on_gpu
     decode = estimate.speed.decode
+    held = estimate.gpu if placement.verdict == "gpu" else estimate.memory
     return (
         estimate.model,
         "-" if estimate.download_bytes is None else gb(estimate.download_bytes),
-        gib(estimate.memory.total_bytes),
+        gib(held.total_bytes),
         runs_on[placement.verdict],
         "-" if longest is None else tokens(longest),
         "-" if decode is None else tokens_per_second(decode),

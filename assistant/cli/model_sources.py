@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from assistant.errors import AssistantError, RegistryError
-    from assistant.fit.records import ModelFacts
+    from assistant.fit.records import FitEstimate, ModelFacts
     from assistant.models.catalog import Catalog
     from assistant.models.names import ModelName
     from assistant.models.registry import RegistryModel
@@ -66,6 +66,15 @@ class Sources:
             if self._load().near_names(text):
                 return unknown
         return error
+
+    def shown_name(self, estimate: FitEstimate) -> str:
+        """Return the typed name if the catalog has it, else the one that it was taken to mean."""
+        typed = estimate.model.lower()
+        if estimate.source != "catalog":
+            return estimate.model
+        if any(self._load().named(name) for name in (typed, f"{typed}:latest")):
+            return typed
+        return estimate.resolved.removesuffix(":latest")
 
     def alternatives(self, facts: ModelFacts) -> tuple[ModelFacts, ...]:
         """Return the same model at the other quantizations of the catalog."""

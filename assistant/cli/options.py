@@ -33,6 +33,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 JSON_KEY = "assistant.json"
 TOKENS_PER_K = 1024
+LARGEST_NUM_CTX = 2**31 - 1
+"""llama.cpp counts positions in 32 bits."""
+LARGEST_NUM_PARALLEL = 256
+"""LLAMA_MAX_SEQ of llama.cpp (src/llama-cparams.h)."""
 # A test holds this equal to `assistant.config.KV_CACHE_TYPES`, whose import costs too much here.
 KV_CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 
@@ -49,9 +53,11 @@ class NumCtx(click.ParamType[int]):
         text = str(value).strip().lower().replace(",", "").replace("_", "")
         factor = {"k": TOKENS_PER_K, "m": TOKENS_PER_K**2}.get(text[-1:], 1)
         digits = text[:-1] if factor > 1 else text
-        if not digits.isdecimal() or not digits.isascii() or int(digits) == 0:
+        if not digits.isdecimal() or not digits.isascii() or not digits.strip("0"):
             message = f"{value!r} is not a context length; give tokens, such as 8192 or 32k."
             self.fail(message, param, ctx)
+        if len(digits) > len(str(LARGEST_NUM_CTX)) or int(digits) * factor > LARGEST_NUM_CTX:
+            self.fail(f"{value!r} is more than any model's context.", param, ctx)
         return int(digits) * factor
 
 
@@ -124,7 +130,7 @@ num_ctx_option = click.option(
 )
 num_parallel_option = click.option(
     "--num-parallel",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=LARGEST_NUM_PARALLEL),
     metavar="N",
     help="Requests served at once, each with its own context.",
 )

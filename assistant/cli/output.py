@@ -107,7 +107,8 @@ class Output:
             write_json(envelope(self.command, payload, status=status, errors=errors))
         else:
             shown = text() if callable(text) else text
-            self.print(self._markdown(shown) if markdown else shown)
+            if shown:
+                self.print(self._markdown(shown) if markdown else shown)
             for error in errors:
                 write_error(error)
         code = exit_code_of(status, errors)
@@ -210,13 +211,26 @@ def write_error(error: AssistantError) -> None:
     if error.exit_code == INTERRUPTED_EXIT_CODE:
         _write(sys.stderr, f"{error.message}\n")
         return
-    label = "Error:"
+    from assistant.cli.layout import paragraph
+
+    message = error.message if error.message.endswith((".", "?", "!")) else f"{error.message}."
+    width = text_width()
+    label, *rest = paragraph(f"Error: {message}", width=width).partition(":")
     if wants_color(sys.stderr):
         label = click.style(label, fg="red", bold=True)
-    message = error.message if error.message.endswith((".", "?", "!")) else f"{error.message}."
-    _write(sys.stderr, f"{label} {message}\n")
+    _write(sys.stderr, f"{label}{''.join(rest)}\n")
     if error.hint:
-        _write(sys.stderr, f"{error.hint}\n")
+        _write(sys.stderr, f"{paragraph(_unbroken_commands(error.hint), width=width)}\n")
+
+
+def _unbroken_commands(hint: str) -> str:
+    """Return the hint with what is to be typed, after a colon or in quotes, held together."""
+    start = hint.find(": assistant ")
+    if start >= 0:
+        return hint[: start + 2] + hint[start + 2 :].replace(" ", "\u00a0")
+    quoted = hint.split('"')
+    quoted[1::2] = [part.replace(" ", "\u00a0") for part in quoted[1::2]]
+    return '"'.join(quoted)
 
 
 def write_traceback() -> None:

@@ -29,7 +29,7 @@ ROLE_HELP: Final = (
     epilog=examples(
         "assistant recommend",
         "assistant recommend --role code --num-ctx 64k",
-        'assistant recommend --role chat --lang de --machine "RTX 3060 12GB, 32GB RAM"',
+        'assistant recommend --role chat --lang de --machine "RTX 3060, 32GB RAM"',
         "assistant recommend --role code --autocomplete --prefer speed",
     ),
 )
@@ -53,7 +53,8 @@ ROLE_HELP: Final = (
     "languages",
     multiple=True,
     metavar="xx",
-    help="A language the model must speak, by its two-letter code; may be repeated.",
+    help="A language the model must speak: its two-letter code, or its name in English; may be "
+    "repeated.",
 )
 @click.option(
     "--prefer",
@@ -165,12 +166,15 @@ def _nothing_fits(title: str, needs: Needs) -> None:
 
 
 def _language(code: str) -> str:
-    """Return a language code in lower case.
+    """Return a language code in lower case, from a code or an English name.
 
     Raises:
-        click.UsageError: it is not two or three letters (with a region: `pt-BR`).
+        click.UsageError: it is not two or three letters (with a region: `pt-BR`), nor a name.
     """
-    plain = code.lower()
+    from assistant.recommend.languages import LANGUAGE_NAMES
+
+    plain = code.strip().lower()
+    plain = LANGUAGE_NAMES.get(plain, plain)
     letters = plain.partition("-")[0]
     if not (letters.isalpha() and letters.isascii() and 2 <= len(letters) <= 3):
         raise click.UsageError(f"--lang takes a language code such as de, not {code!r}.")

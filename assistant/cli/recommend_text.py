@@ -46,7 +46,7 @@ def render_set(found: RecommendedSet, *, spec: str | None, width: int) -> str:
     parts = [
         paragraph(_set_headline(found), width=width),
         _set_table(found, width=width),
-        "\n".join(paragraph(note, width=width, hanging="  ") for note in found.notes),
+        "\n".join(paragraph(note, width=width, hanging="  ") for note in _set_notes(found)),
         _licences([member.pick for member in found.members], width=width),
         _footer(found.machine, (), found.as_of, width=width),
         _set_next(found, spec, width=width),
@@ -78,6 +78,14 @@ def _set_headline(found: RecommendedSet) -> str:
         turns = " and ".join(found.swapped)
         return f"For {describe(found.machine)}: {listed}; {turns} takes turns with the others."
     return f"For {describe(found.machine)}: {listed} fit together, {used}."
+
+
+def _set_notes(found: RecommendedSet) -> tuple[str, ...]:
+    """Return the notes of a set, with the reason when no speed is shown."""
+    writing = [m.pick.estimate for m in found.members if m.role != "embeddings"]
+    if not writing or any(estimate.speed.decode for estimate in writing):
+        return found.notes
+    return (*found.notes, f"No speeds: {writing[0].speed.basis}.")
 
 
 def describe(machine: Machine) -> str:
@@ -191,7 +199,7 @@ def _footer(machine: Machine, notes: tuple[str, ...], as_of: str, *, width: int)
         lines.append(
             paragraph(f"Assumed: {'; '.join(machine.assumptions)}.", width=width, hanging="  ")
         )
-    lines.append(f"Models as listed on {as_of}; speeds are estimates.")
+    lines.append(paragraph(f"Models as listed on {as_of}; speeds are estimates.", width=width))
     return "\n".join(lines)
 
 
@@ -226,7 +234,10 @@ def _set_row(member: SetMember, on_gpu: bool) -> list[str]:
 def _set_next(found: RecommendedSet, spec: str | None, *, width: int) -> str:
     pulls = list(dict.fromkeys(member.pick.model for member in found.members))
     machine = f' --machine "{spec}"' if spec else ""
-    first = "Next: " + " && ".join(f"ollama pull {name}" for name in pulls)
+    commands = [f"ollama pull {name}" for name in pulls]
+    first = "Next: " + " && ".join(commands)
+    if len(first) > width:
+        first = "Next: " + " &&\n      ".join(commands)
     why = f"Why: assistant recommend --role chat{machine}"
     return _side_by_side(first, why, width)
 

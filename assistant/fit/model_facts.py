@@ -137,7 +137,8 @@ def facts_from_header(
             arch, quantization or "F16", projector_bytes=projector_bytes
         )
         counts = None, None
-        notes.append("the header has no tensor table, so the weights are rebuilt")
+        taken = "" if quantization else ", as F16, because it names no quantization either"
+        notes.append(f"the header has no tensor table, so the weights are rebuilt{taken}")
     return ModelFacts(
         name=name,
         resolved=str(path) if path is not None else name,

@@ -30,7 +30,13 @@ def estimate_notes(
     num_gpu: int | None = None,
 ) -> tuple[str, ...]:
     """Return what a person should know about this estimate, most important first."""
-    notes = [*_context_notes(facts, choices, cache), *facts.notes]
+    notes = []
+    if not choices.flash_attention and CACHE_TYPES[choices.kv_cache_type][0] > 1:
+        notes.append(
+            f"a {choices.kv_cache_type} KV cache needs flash attention, without it the model does"
+            " not load"
+        )
+    notes += [*_context_notes(facts, choices, cache), *facts.notes]
     if num_gpu is not None and placed.missing_gpu_bytes and placed.placement.verdict == "gpu":
         notes.append(
             f"only with num_gpu {num_gpu}: by itself Ollama keeps 1 GiB free and leaves layers to"
@@ -49,11 +55,6 @@ def estimate_notes(
     if facts.weights.projector_bytes and choices.gpus:
         where = "is on the GPU" if placed.projector_on_gpu else "stays in RAM"
         notes.append(f"the image projector ({gib(facts.weights.projector_bytes)}) {where}")
-    if not choices.flash_attention and CACHE_TYPES[choices.kv_cache_type][0] > 1:
-        notes.append(
-            f"a {choices.kv_cache_type} cache needs flash attention, without it the model does"
-            " not load"
-        )
     return tuple(notes)
 
 

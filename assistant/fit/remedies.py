@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 CARD_SIZES_GIB: Final = (4, 6, 8, 10, 11, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 141, 192)
 """Memory of cards that are sold; the next size up is a remedy."""
 
+_VOWEL_SIZES: Final = (8, 11, 80)
+
 CONTEXT_STEP: Final = 1024
 SHORTEST_CONTEXT: Final = 1024
 LONGEST_CONTEXT: Final = 1_048_576
 USEFUL_CONTEXT: Final = 2048
+ALL_LAYERS: Final = 99
+"""What people write for "all of them"; llama.cpp takes as many as there are."""
 _SMALLER_CACHES: Final[tuple[KvCacheType, ...]] = ("q8_0", "q4_0")
 
 
@@ -79,6 +83,8 @@ def find_remedies(
     if context is not None and USEFUL_CONTEXT <= context < run.choices.num_ctx:
         remedies.append(f"num_ctx {context} fits ({tokens(context)} of context)")
     fixed = replace(options, num_ctx=run.choices.num_ctx)
+    if options.num_gpu is None and _stays(facts, room, replace(fixed, num_gpu=ALL_LAYERS)):
+        remedies.append(f"num_gpu {ALL_LAYERS} loads it whole into what Ollama keeps free")
     if len(run.choices.gpus) < len(room.gpus) and _stays(facts, room, fixed, spread=True):
         remedies.append("all GPUs together hold it (OLLAMA_SCHED_SPREAD=1)")
     if options.kv_cache_type in ("f16", "f32", "bf16"):
@@ -141,5 +147,5 @@ def _next_card(facts: ModelFacts, room: Room, options: RunOptions, run: Run) -> 
             supports_flash_attention=like.supports_flash_attention,
         )
         if _stays(facts, Room((card,), room.host_bytes), options):
-            return f"a {size} GB card"
+            return f"{'an' if size in _VOWEL_SIZES else 'a'} {size} GB card"
     return None

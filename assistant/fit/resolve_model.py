@@ -14,9 +14,11 @@ from assistant.errors import (
     AssistantError,
     FileProblemError,
     ModelNameError,
+    OfflineError,
     OllamaError,
     RegistryError,
     UnknownModelError,
+    UsageError,
 )
 from assistant.fit.model_facts import (
     Shown,
@@ -69,21 +71,31 @@ def resolve_model(
 ) -> ModelFacts:
     """Return the facts of the model that `text` names.
 
-    In this order: a path to a `.gguf` file, a bare number of parameters (`13B Q4_K_M`), a
+    In this order: a path to a file, a bare number of parameters (`13B Q4_K_M`), a
     repository on hf.co when the network may be used, the catalog, the server, the registry.
 
     Raises:
         UnknownModelError: nobody knows it; the hint offers near names.
+        UsageError: it runs in Ollama's cloud or in its MLX engine, or a quantization is asked
+            of a file, which has its own.
+        OfflineError: only a registry could know it, and `offline` forbids to ask.
         FileProblemError, GgufError: the named file cannot be read, or is no model.
         RegistryError: only the registry could know it, and it does not answer.
     """
     wanted = text.strip()
-    if wanted.lower().endswith(".gguf"):
+    if _is_path(wanted):
+        if quantization is not None:
+            raise UsageError(
+                f"{wanted!r} is a file with a quantization of its own; --quant is for names.",
+                hint="Leave --quant out, or name the model instead of the file.",
+            )
         return _from_path(Path(wanted).expanduser())
     by_size = _from_size(wanted, quantization)
     if by_size is not None:
         return by_size
     name = _name(wanted, quantization)
+    if name is not None and name.tag.lower().split("-")[-1] == "cloud":
+        raise _in_the_cloud(name, catalog)
     remote = registry if not offline else None
     first: AssistantError | None = None
     if name is not None and name.is_hugging_face and remote is not None:
@@ -92,7 +104,7 @@ def resolve_model(
         except RegistryError as error:
             first = error
     try:
-        return facts_from_card(*catalog.find(wanted, quantization))
+        return _from_card(*catalog.find(wanted, quantization))
     except UnknownModelError as error:
         unknown = error
     if server is not None:
@@ -102,7 +114,44 @@ def resolve_model(
             pass
     if name is not None and remote is not None and first is None and _is_remote(name, wanted):
         return facts_from_registry(remote.read(name))
+    if offline and name is not None and not name.is_library:
+        raise OfflineError(
+            f"{name.render()!r} is not in the catalog, and --offline forbids to ask {name.host}.",
+            hint="Leave --offline out, or name a model of the catalog such as llama3.1:8b.",
+        )
     raise first or unknown
+
+
+def _is_path(text: str) -> bool:
+    """True for what ends like a GGUF file, or is written as a path and not as a name."""
+    return text.lower().endswith(".gguf") or text.startswith(("/", "./", "../", "~/", ".\\"))
+
+
+def _from_card(card: ModelCard, tag: Tag) -> ModelFacts:
+    if tag.format != "gguf":
+        raise UsageError(
+            f"{tag.name} is not a GGUF file but made for Ollama's MLX engine on Apple's GPUs,"
+            " which is not estimated.",
+            hint=f"The same model as GGUF: {card.name}",
+        )
+    return facts_from_card(card, tag)
+
+
+def _in_the_cloud(name: ModelName, catalog: CatalogReader) -> UsageError:
+    """Return that a cloud tag needs no memory here, and the tag that would."""
+    here = name.with_tag(name.tag[: -len("cloud")].rstrip("-") or "latest")
+    hint = "See what fits here: assistant recommend"
+    try:
+        card, tag = catalog.find(here.render())
+    except UnknownModelError:
+        pass
+    else:
+        if tag.in_library:
+            hint = f"To run on this computer: {card.name}"
+    return UsageError(
+        f"{name.render()} runs on Ollama's servers and takes no memory of this computer.",
+        hint=hint,
+    )
 
 
 def _from_path(path: Path) -> ModelFacts:

@@ -37,6 +37,7 @@ def describe_machine(words: Words) -> Machine:
         MachineSpecError: the figures contradict each other or are absurd; the message names them.
     """
     draft = assign_amounts(words)
+    _check_kinds(draft)
     accelerators = [one for card in draft.cards for one in accelerators_of(card, draft)]
     accelerators += generic_accelerators(draft)
     unified = draft.ram is not None and draft.ram.role == "unified"
@@ -56,6 +57,18 @@ def describe_machine(words: Words) -> Machine:
         source="stated",
         unified_memory=any(a.kind == "unified" for a in accelerators),
     )
+
+
+def _check_kinds(draft: Draft) -> None:
+    """Raise MachineSpecError for cards that cannot be in the computer described."""
+    graphics = [card for card in draft.cards if card.devices[0].kind != "cpu"]
+    apple = [card for card in graphics if card.devices[0].vendor == "apple"]
+    others = [card for card in graphics if card.devices[0].vendor != "apple"]
+    if apple and others:
+        raise MachineSpecError(
+            f"A Mac with {apple[0].devices[0].name} cannot use the card {others[0].text!r}.",
+            hint="Describe one of the two: M2 Max 32GB, or RTX 4090, 64GB RAM",
+        )
 
 
 def _note_cpu_only(draft: Draft, accelerators: list[Accelerator]) -> None:

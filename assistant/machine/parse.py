@@ -43,6 +43,12 @@ def parse_machine(text: str) -> Machine:
         raise _not_understood(text[start:end], text)
     if not (words.cards or words.amounts or words.cpus or words.has("cpu_only", "mac")):
         raise _not_understood(text.strip(), text)
+    named = [card for card in words.cards if card.devices[0].kind == "discrete"]
+    if words.has("cpu_only") and named:
+        raise MachineSpecError(
+            f"The machine description names {named[0].text!r} and says there is no GPU.",
+            hint=_EXAMPLE,
+        )
     return describe_machine(words)
 
 

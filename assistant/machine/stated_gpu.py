@@ -196,7 +196,7 @@ def typical_bandwidth(size_bytes: int, *, vendor: Vendor | None = None) -> float
 def size_label(size_bytes: int) -> str:
     """Return a memory size as it is sold: `24 GB`, `2 TB`."""
     if size_bytes >= 1024 * GIB:
-        return f"{size_bytes / (1024 * GIB):g} TB"
+        return f"{round(size_bytes / (1024 * GIB), 2):g} TB"
     return f"{size_bytes / GIB:g} GB"
 
 

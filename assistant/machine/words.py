@@ -137,6 +137,8 @@ def scan_words(text: str, *, free_text: bool = False) -> Words:
     when it is written `2x` or the name has a plural s.
     """
     lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    if not free_text:
+        lowered = lowered.replace("_", " ")
     words = Words(original=text, text=lowered, rest=lowered)
     _scan_marks(words, _EARLY_MARKS)
     _scan_memory_kinds(words)

@@ -227,7 +227,7 @@ class Catalog:
         sized = [card for card in cards if words.size in (None, card.name.partition(":")[2])]
         if not sized or (words == TagWords(None, words.variant, None) and words.variant):
             raise UnknownModelError(
-                f"{name.model}:{name.tag} is not in the library.",
+                f"{name.model}:{name.tag} is not in the catalog.",
                 hint=f"Known: {_listed([card.name for card in cards])}.",
             )
         card = sized[0]
@@ -240,7 +240,7 @@ class Catalog:
         level = words.quantization
         if like is None or (wanted and not wanted & _variant_words(like)):
             raise UnknownModelError(
-                f"{name.model}:{name.tag} is not in the library.",
+                f"{name.model}:{name.tag} is not in the catalog.",
                 hint=f"Known: {_listed([tag.name for tag in card.tags])}.",
             )
         return card, (like if level is None else self.tag_with_level(card, like, level))
@@ -375,4 +375,5 @@ def _alternatives(names: list[str]) -> str:
 
 
 def _listed(names: list[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -22,6 +22,20 @@ WIDE: Final = frozenset(
     "no nb nn or pa pl ps pt ro ru sd si sk sl so sq sr su sv sw ta te tg th tl tr ug uk ur uz vi "
     "xh yi yo zh zu".split()
 )
+LANGUAGE_NAMES: Final[dict[str, str]] = {
+    "arabic": "ar", "bengali": "bn", "bulgarian": "bg", "catalan": "ca", "chinese": "zh",
+    "croatian": "hr", "czech": "cs", "danish": "da", "dutch": "nl", "english": "en",
+    "estonian": "et", "farsi": "fa", "finnish": "fi", "french": "fr", "german": "de",
+    "greek": "el", "hebrew": "he", "hindi": "hi", "hungarian": "hu", "indonesian": "id",
+    "italian": "it", "japanese": "ja", "korean": "ko", "latvian": "lv", "lithuanian": "lt",
+    "malay": "ms", "mandarin": "zh", "norwegian": "no", "persian": "fa", "polish": "pl",
+    "portuguese": "pt", "romanian": "ro", "russian": "ru", "serbian": "sr", "slovak": "sk",
+    "slovenian": "sl", "spanish": "es", "swahili": "sw", "swedish": "sv", "tamil": "ta",
+    "telugu": "te", "thai": "th", "turkish": "tr", "ukrainian": "uk", "urdu": "ur",
+    "vietnamese": "vi",
+}  # fmt: skip
+"""English names of languages and their ISO 639-1 codes."""
+
 _QWEN25: Final = frozenset("zh en fr es pt de it ru ja ko vi th ar".split())
 _CLAIMS: Final[tuple[tuple[str, frozenset[str], str], ...]] = (
     ("gemma4", WIDE, "over 140 languages"),

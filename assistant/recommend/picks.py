@@ -242,9 +242,7 @@ def _notes(search: Search, best: Option | None) -> tuple[str, ...]:
         notes.append(f"The RAM is unknown: {gib(ASSUMED_RAM)} were assumed.")
     speed = best.speed
     if speed is None and role.name != "embeddings":
-        notes.append(
-            "The memory's bandwidth is unknown, so speeds are: assistant hardware --measure."
-        )
+        notes.append("No speeds: the memory's bandwidth is unknown (assistant hardware --measure).")
     if speed is not None and speed < USABLE_TOKENS and role.name != "embeddings":
         notes.append("Slow: people read at 5 to 10 tokens/s.")
     increase = perplexity_increase(best.candidate.tag.quantization)

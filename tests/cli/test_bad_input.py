@@ -34,7 +34,18 @@ CASES: dict[str, tuple[int, list[str], str]] = {
     "no model": (2, ["fit"], "MODEL"),
     "no question": (2, ["ask"], "QUESTION"),
     "too large": (4, ["fit", "llama3.1:405b", "--machine", "CPU only, 4GB RAM"], "405b"),
-    "offline": (2, ["fit", "hf.co/nobody/nothing:Q4_K_M", "--offline", *MACHINE], "nobody/nothing"),
+    "cloud model": (2, ["fit", "gpt-oss:120b-cloud", *MACHINE], "gpt-oss:120b"),
+    "unknown cloud model": (2, ["fit", "kimi-k2:1t-cloud", *MACHINE], "Ollama's servers"),
+    "MLX tag": (2, ["fit", "qwen3.5:9b-mlx", *MACHINE], "qwen3.5:9b"),
+    "quantization of a file": (2, ["fit", "./text.gguf", "--quant", "q8_0"], "--quant"),
+    "a file that is no GGUF": (1, ["fit", "./text.txt", *MACHINE], "text.txt"),
+    "a folder": (1, ["fit", "./", *MACHINE], ""),
+    "cache without flash attention": (
+        2,
+        ["fit", "llama3.1:8b", "--kv-cache-type", "q8_0", "--flash-attention", "off", *MACHINE],
+        "flash attention",
+    ),
+    "offline": (1, ["fit", "hf.co/nobody/nothing:Q4_K_M", "--offline", *MACHINE], "nobody/nothing"),
 }
 
 
@@ -43,6 +54,7 @@ def some_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("folder.gguf").mkdir()
     Path("text.gguf").write_text("this is no model\n" * 100)
+    Path("text.txt").write_text("this is no model\n" * 100)
     Path("empty.gguf").write_bytes(b"")
     Path("cut.gguf").write_bytes(b"GGUF\x03\x00\x00\x00" + b"\x05" + b"\x00" * 20)
     Path("damaged.json").write_text('{"data": ')
@@ -96,3 +108,48 @@ def test_one_good_model_and_one_bad_one_is_partly_done(run_cli: RunCli) -> None:
     assert result.json["status"] == "partial"
     assert [e["model"] for e in result.json["data"]["estimates"]] == ["llama3.1:8b"]
     assert len(result.json["errors"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fit", "llama3.1:8b", "--machine", "CPU only, RTX 3060"], "'RTX 3060'"),
+        (["fit", "llama3.1:8b", "--machine", "M2 Max 32GB, RTX 4090"], "'RTX 4090'"),
+        (["fit", "llama3.1:8b", "--num-ctx", "9" * 5000, *MACHINE], "more than any model's"),
+        (["fit", "llama3.1:8b", "--num-ctx", "9999m", *MACHINE], "more than any model's"),
+        (["fit", "llama3.1:8b", "--num-parallel", "100000", *MACHINE], "1<=x<=256"),
+        (["recommend", "--lang", "Klingon", *MACHINE], "Klingon"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(run_cli: RunCli, arguments: list[str], said: str) -> None:
+    result = run_cli(*arguments)
+    assert result.exit_code == 2, result.stderr
+    assert said in result.stderr.replace("\n", " ")
+
+
+def test_errors_are_wrapped_and_commands_stay_whole(run_cli: RunCli) -> None:
+    result = run_cli("recommend", "--lang", "zz", "--role", "chat", *MACHINE)
+    assert result.exit_code == 4
+    lines = result.stderr.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert any('assistant recommend --machine "RTX 3060 12GB, 32GB RAM"' in line for line in lines)
+
+
+def test_only_unknown_models_leave_standard_output_empty(run_cli: RunCli) -> None:
+    result = run_cli("fit", "nosuch:1b", "nosuch:2b", "--offline", *MACHINE)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.count("Error:") == 2
+
+
+def test_the_catalogs_name_is_shown_for_a_loose_one(run_cli: RunCli) -> None:
+    shown = run_cli("fit", "LLAMA3.1:8B-q4", *MACHINE, "--offline").stdout
+    assert shown.startswith("llama3.1:8b (Q4_K_M")
+    assert (
+        run_cli("fit", "LLAMA3.1:8B-q4", *MACHINE, "--json").json["data"]["estimates"][0]["model"]
+        == "LLAMA3.1:8B-q4"
+    )
+
+
+def test_a_language_by_name(run_cli: RunCli) -> None:
+    by_name = run_cli("recommend", "--role", "chat", "--lang", "German", *MACHINE)
+    assert by_name.stdout == run_cli("recommend", "--role", "chat", "--lang", "de", *MACHINE).stdout

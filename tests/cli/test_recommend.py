@@ -115,7 +115,7 @@ def test_nothing_fits_ends_with_4(run_cli: RunCli) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--role", "astrology"), ("--lang", "German"), ("--role", "chat", "--autocomplete"),
+    [("--role", "astrology"), ("--lang", "Klingon"), ("--role", "chat", "--autocomplete"),
      ("--prefer", "luck"), ("--machine", "a potato")],
 )  # fmt: skip
 def test_bad_input_is_a_usage_error(run_cli: RunCli, arguments: tuple[str, ...]) -> None:

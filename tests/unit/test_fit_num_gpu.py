@@ -57,3 +57,9 @@ class TestAskedLayers:
         assert "kept free" not in text
         assert "num_gpu 99" in text
         assert forced.gpu.total_bytes <= round(7.5 * GIB)
+
+    def test_a_narrow_miss_names_the_option(self) -> None:
+        missed = estimate(parse_machine("8GB VRAM, 16GB RAM"), None)
+        assert any(remedy.startswith("num_gpu 99") for remedy in missed.remedies)
+        missed = estimate(parse_machine("4GB VRAM, 16GB RAM"), None)
+        assert not any("num_gpu" in remedy for remedy in missed.remedies)
