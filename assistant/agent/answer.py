@@ -6,6 +6,7 @@ are composed (`compose`). What the tools cannot answer is said to be out of reac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -165,7 +166,18 @@ def _read_models(catalog: Catalog, words: str) -> list[ModelMention]:
 def _read_unknown(catalog: Catalog, words: str) -> str | None:
     from assistant.models.unknown_versions import find_unknown_version
 
-    return find_unknown_version(catalog.family_names(), words)
+    return find_unknown_version(catalog.family_names(), words) or _unknown_card(words)
+
+
+def _unknown_card(words: str) -> str | None:
+    """Return the name of a graphics card that the device table does not have, or None."""
+    from assistant.machine.devices import find_device
+
+    for match in re.finditer(r"\b(rtx|gtx|rx|arc)[ -]?([ab]?\d{3,4})\b", words, re.IGNORECASE):
+        if find_device(match.group()) is None:
+            brand = match[1].capitalize() if match[1].lower() == "arc" else match[1].upper()
+            return f"{brand} {match[2].upper()}"
+    return None
 
 
 def _read_machine(words: str) -> tuple[Machine, Sequence[Span]] | None:

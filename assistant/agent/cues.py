@@ -121,7 +121,7 @@ def wants_commercial(text: str) -> bool:
     """Return True when the use is commercial."""
     return has(
         r"\bcommercial\w*|\bcompany\b|\bbusiness\b|\bfor work\b|\bat work\b|\benterprise"
-        r"|\bsell\b|\bmy (?:startup|product|customers?)\b|\bclients?\b",
+        r"|\bsell\b|\bpaid\b|\brestricted\b|\bresearch[- ]only\b|\b(?:web)?shop\b|\bmy (?:startup|product|customers?)\b|\bclients?\b",
         text,
     )
 
@@ -174,11 +174,14 @@ def find_kv_cache_type(text: str) -> tuple[KvCacheType, tuple[int, int]] | None:
 def find_hosted_model(text: str) -> str | None:
     """Return the name of a model that only its maker's servers run, or None."""
     match = _pattern(
-        r"\b(chat ?gpt|gpt-?[345](?:\.\d)?(?:o|-?\w*)?|claude(?: \w+)?|gemini(?: pro| flash)?"
+        r"\b(chat ?gpt|gpt-?[345](?:\.\d)?(?:o|-?\w*)?|claude(?: (?:opus|sonnet|haiku|\d[\d.]*))?|gemini(?: pro| flash)?"
         r"|grok|bloomberg ?gpt|med-?palm(?: 2)?|o[134](?:-mini)?(?= model)|bard|midjourney"
         r"|perplexity ai)\b"
     ).search(text)
-    return match[1] if match else None
+    if match is None:
+        return None
+    name = match[1]
+    return name.upper() if name.lower().startswith("gpt") else name[0].upper() + name[1:]
 
 
 def find_sizes(text: str) -> tuple[int, ...]:

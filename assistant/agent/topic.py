@@ -53,7 +53,7 @@ _EXPLAINED: Final = (
     r"|\bworse\b|\bdegrad\w*|\bbenchmark\w*|\bscores?\b|\bbuilt on\b|\bbased on\b|\bsliding\b"
     r"|\battention\b|\bexplain\b|\bwhy\b|\bmeans?\b|\bdistill\w*|\bgood (?:at|for)\b|\bany good\b"
     r"|\bbase model\b|\bsafe\b|\bharmless\b|\bkids?\b|\breal\b|\bactual\w*\b|\bsame as\b"
-    r"|\bnewest\b|\blatest\b|\boriginal\b|\bv0\.\d\b|\btrained on\b|\bknown for\b|\bspecial\b"
+    r"|\bnever\b|\bquantized\b|\bggufs?\b|\buseful\b|\bnewest\b|\blatest\b|\boriginal\b|\bv0\.\d\b|\btrained on\b|\bknown for\b|\bspecial\b"
     r"|\bweak\w*|\bstrength\w*|\bhallucinat\w*|\bwho (?:made|makes)\b"
 )
 """What the guides explain better than a row of the catalog does."""
@@ -185,6 +185,8 @@ def _here(_: Question, rest: str) -> bool:
 
 def _wants_explanation(question: Question, rest: str) -> bool:
     """Return True for what a guide explains; levels and machines are for the tools."""
+    if cues.has(r"\b(?:train|fine-?tun\w*|finetun\w*)\b", rest):
+        return True
     if question.machine or question.num_ctx or question.aspect in _TABLED:
         return False
     return cues.has(_EXPLAINED, rest)
@@ -281,6 +283,14 @@ _ONE_MODEL: Final[Sequence[Rule]] = (
     ("need", _asks_for_memory),
     ("quantization_choice", _judges_a_level),
     ("guides", _wants_explanation),
+    (
+        "guides",
+        lambda q, rest: (
+            _only_sizes(q, rest)
+            and not (_sized(q) or q.quantizations or q.aspect)
+            and not cues.has(r"\bvram\b|\bram\b|\bmemory\b|\bgpu\b|\bspeed\b|\bfast\b", rest)
+        ),
+    ),
     ("quantization_choice", _asks_which_level),
     ("other_quantization", _asks_for_a_tag),
     ("speed", lambda _, rest: cues.has(_SPEED, rest)),

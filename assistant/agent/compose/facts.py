@@ -57,6 +57,7 @@ def compose_facts(
     relatives: Sequence[ModelCard] = (),
     asked: str = "",
     languages: Sequence[str] = (),
+    claimed_num_ctx: int | None = None,
 ) -> str:
     """Return the answer about `cards` (one model, or every size of a family).
 
@@ -74,7 +75,7 @@ def compose_facts(
     if aspect == "parameters":
         return _parameters(cards)
     if aspect == "context":
-        return _context(cards)
+        return _context(cards, claimed_num_ctx)
     if aspect in _ABILITY:
         return _ability(cards, aspect, relatives)
     if aspect == "release":
@@ -270,7 +271,7 @@ def _parameters(cards: Sequence[ModelCard]) -> str:
     )
 
 
-def _context(cards: Sequence[ModelCard]) -> str:
+def _context(cards: Sequence[ModelCard], claimed: int | None) -> str:
     known = [card for card in cards if card.context_length]
     if not known:
         return f"The catalog does not know the context length of {_family(cards)}."
@@ -279,9 +280,10 @@ def _context(cards: Sequence[ModelCard]) -> str:
         if "embedding" in known[0].capabilities:
             return _embedding_context(known[0], length)
         verb = "was" if len(cards) == 1 else "were"
+        lead = "" if claimed is None else ("Yes: " if claimed == length else "No: ")
         return (
-            f"{sentence(_family(cards)).rstrip('.')} {verb} trained for {tokens(length)} tokens of "
-            f"context ({length:,}). Ollama uses less unless `num_ctx` says otherwise: by default "
+            f"{lead}{sentence(_family(cards)).rstrip('.')} {verb} trained for {tokens(length)} "
+            f"tokens of context ({length:,}). Ollama uses less unless `num_ctx` says otherwise: by default "
             "4,096 tokens on machines with under 24 GB of VRAM."
         )
     rows = [(card.name, f"{tokens(card.context_length or 0)}") for card in known]

@@ -45,7 +45,12 @@ def answer_facts(context: Context) -> Part:
         card, tag = context.tools.catalog.find(mention.name, context.quantization)
         cards = [replace(card, default_tag=tag.name, tags=(tag, *card.tags))]
     text = compose_facts(
-        cards, aspect, relatives=relatives, asked=question.text, languages=question.languages
+        cards,
+        aspect,
+        relatives=relatives,
+        asked=question.text,
+        languages=question.languages,
+        claimed_num_ctx=question.num_ctx,
     )
     sections = (("choosing", "Licences"),) if aspect == "licence" else ()
     return text, sections
@@ -62,6 +67,8 @@ def answer_pull(context: Context) -> Part:
 def answer_unknown_model(context: Context) -> Part:
     """Say that a version does not exist, and which of its family do."""
     asked = context.question.unknown_model or ""
+    if asked.split()[0] in ("RTX", "GTX", "RX", "Arc"):
+        return _unknown_device(asked), ()
     brand = asked.split()[0].lower()
     catalog = context.tools.catalog
     families = [f for f in catalog.family_names() if f.startswith(brand)]
@@ -72,6 +79,16 @@ def answer_unknown_model(context: Context) -> Part:
         f"Of that name it knows, newest first: {names}."
     )
     return text, ()
+
+
+def _unknown_device(name: str) -> str:
+    from assistant.machine.devices import devices_as_of, near_devices
+
+    near = ", ".join(near_devices(name))
+    return (
+        f"There is no {name} in the device table of {devices_as_of()}, so nothing can be said "
+        f"about it.{f' Cards of nearly that name: {near}.' if near else ''}"
+    )
 
 
 def _relatives(
