@@ -30,6 +30,8 @@ _FIELD_WEIGHTS: Final = (
 )  # fmt: skip
 _COUNTED_IN_LENGTH: Final = frozenset({"section", "text"})
 _MOST_NEAR_WORDS: Final = 3
+_MOST_MISSPELT: Final = 12
+"""Unknown words of a query that are compared with near spellings: pasted text has many."""
 
 Postings = tuple[Sequence[int], Sequence[float]]
 """The passages that have a word, and the word's weighted frequency in each."""
@@ -178,10 +180,10 @@ def _weighted_words(query: str, indexes: Sequence[WordIndex]) -> dict[str, float
     written = words.query_words(query)
     known = _known(written, indexes)
     weights = {word: weight for word, weight in written.items() if word in known}
-    for word, weight in written.items():
-        if word not in known:
-            for near in _nearest(word, indexes):
-                weights.setdefault(near, weight * NEAR_WEIGHT)
+    unknown = [word for word in written if word not in known]
+    for word in unknown[:_MOST_MISSPELT]:
+        for near in _nearest(word, indexes):
+            weights.setdefault(near, written[word] * NEAR_WEIGHT)
     for word, weight in tuple(weights.items()):
         for synonym in words.synonyms(word):
             weights.setdefault(synonym, weight * SYNONYM_WEIGHT)

@@ -97,6 +97,7 @@ _ONE_SPELLING: Final = {
 _VOWELS: Final = frozenset("aeiouy")
 _SHORTEST_STEM: Final = 3
 _SHORTEST_MISSPELT: Final = 4
+_LONGEST_MISSPELT: Final = 30
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -192,7 +193,8 @@ def _synonyms() -> dict[str, frozenset[str]]:
 
 def can_be_misspelt(word: str) -> bool:
     """Return True for words long enough that a near spelling is likely to be the same word."""
-    return len(word) >= _SHORTEST_MISSPELT and word.isascii() and word.isalpha()
+    plausible = _SHORTEST_MISSPELT <= len(word) <= _LONGEST_MISSPELT
+    return plausible and word.isascii() and word.isalpha()
 
 
 def near_spellings(word: str) -> Iterator[str]:

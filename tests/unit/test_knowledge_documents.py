@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pypdf
@@ -50,7 +51,7 @@ def test_the_pieces_without_overlaps_are_the_text(text: str) -> None:
 @given(st.lists(st.text(alphabet="abc.", min_size=1, max_size=8), max_size=1500))
 def test_no_piece_is_too_long_and_each_repeats_the_end_of_the_last(listed: list[str]) -> None:
     chunks = chunk_text(" ".join(listed), "s")
-    for before, chunk in zip(chunks, chunks[1:], strict=False):
+    for before, chunk in itertools.pairwise(chunks):
         repeated = chunk.text[: chunk.overlap]
         assert repeated
         assert before.own_text.endswith(repeated)
