@@ -9,13 +9,14 @@ A guide asks for a table with a pair of comments; what stands between them is re
     <!-- end table -->
 
 The names are those of `guide_tables.TABLES`. An unknown name or a marker without its end is an
-error. Nothing is built from this computer, the clock or the network.
+error. Nothing is built from this computer, a person's own catalog, the clock or the network.
 """
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import re
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from guide_tables import TABLES
 
-from assistant.models.catalog import Catalog, load_catalog
+from assistant.models.catalog import CATALOG_FILE, Catalog
 
 ROOT = Path(__file__).parent.parent
 GUIDES = ROOT / "knowledge"
@@ -70,7 +71,7 @@ def build(folder: Path) -> dict[Path, str]:
     Raises:
         ValueError: a marker is broken, names an unknown table, or a table cannot be drawn.
     """
-    catalog = load_catalog()
+    catalog = Catalog(json.loads(CATALOG_FILE.read_bytes()))
     return {
         path: fill_tables(path.read_text(encoding="utf-8"), path.name, catalog)
         for path in sorted(folder.glob("*.md"))
