@@ -12,7 +12,6 @@ from assistant.fit.model_facts import facts_from_card
 from assistant.machine.parse import parse_machine
 from assistant.models.card import ModelCard
 from assistant.models.catalog import Catalog
-from assistant.recommend.languages import language_claim
 from assistant.units import MIB, gb, gib, tokens
 
 BATCH: Final = 512
@@ -34,10 +33,10 @@ CONTEXTS: Final = (
     "llama3.1:8b",
 )  # fmt: skip
 LANGUAGES: Final = (
-    "qwen3.8:27b", "qwen3.5:9b", "gemma4:12b", "gemma3:4b", "qwen3:8b", "qwen2.5:7b",
-    "mistral-small3.2:24b", "aya-expanse:8b", "granite4.2:8b", "ministral-3:8b", "lfm2.5:8b",
-    "llama3.1:8b",
+    "granite4.2", "llama4", "ministral-3", "lfm2.5", "command-r", "mistral-nemo", "llama3.3",
+    "nemotron-3-super", "nemotron-3-nano", "mixtral", "falcon3",
 )  # fmt: skip
+"""Models whose makers name their languages, from many to few."""
 EMBEDDING_MODELS: Final = (
     "embeddinggemma:300m", "qwen3-embedding:0.6b", "qwen3-embedding:4b", "qwen3-embedding:8b",
     "bge-m3:567m", "bge-large:335m", "mxbai-embed-large:335m", "nomic-embed-text",
@@ -176,15 +175,18 @@ def context_lengths(catalog: Catalog) -> Table:
 
 
 def languages(catalog: Catalog) -> Table:
-    """Return what makers say about the languages of some models."""
+    """Return the languages of models whose makers name them."""
     rows = []
     for name in LANGUAGES:
-        card, _ = catalog.find(name)
-        listed = card.languages or ()
-        claim = (language_claim(card) or "not said").removesuffix(" languages")
-        named = claim.isdigit() and int(claim) == len(listed) <= MOST_NAMED
-        rows.append((f"`{name}`", claim, " ".join(listed) if named else "-"))
-    return Table(("model", "languages", "named"), tuple(rows), "What the makers say.")
+        listed = max((card.languages or () for card in _cards(name, catalog)), key=len)
+        if not 0 < len(listed) <= MOST_NAMED:
+            raise ValueError(f"{name} has {len(listed)} languages")
+        rows.append((f"`{name}`", str(len(listed)), " ".join(listed)))
+    return Table(
+        ("model", "languages", "which"),
+        tuple(rows),
+        "Two-letter codes of the languages that the makers name.",
+    )
 
 
 def licences(catalog: Catalog) -> Table:
