@@ -17,6 +17,7 @@ from assistant.errors import FileProblemError
 
 APP_NAME: Final = "assistant"
 HOME_VARIABLE: Final = "ASSISTANT_HOME"
+USER_CATALOG_NAMES: Final = ("catalog.toml", "catalog.json")
 _PACKAGE: Final = Path(__file__).parent
 _XDG: Final = {
     "data": ("XDG_DATA_HOME", ".local/share"),
@@ -38,6 +39,22 @@ def cache_folder() -> Path:
 def config_folder() -> Path:
     """Return the folder of the person's own settings and catalog entries."""
     return _folder("config")
+
+
+def user_catalog_file() -> Path | None:
+    """Return the person's own catalog entries: `catalog.toml` or `.json` of the configuration.
+
+    None when there is no such file.
+    """
+    try:
+        folder = config_folder()
+    except FileProblemError:
+        return None
+    for name in USER_CATALOG_NAMES:
+        path = folder / name
+        if path.is_file():
+            return path
+    return None
 
 
 def bundled_folder(name: Literal["knowledge", "modelfiles"]) -> Path:

@@ -37,7 +37,9 @@ _KINDS: Final = {"discrete": "VRAM", "integrated": "shared with the CPU", "unifi
         'assistant hardware --machine "2x RTX 3090, 64GB RAM"',
     ),
 )
-@click.option("--measure", is_flag=True, help="Measure the memory bandwidth (about a second).")
+@click.option(
+    "--measure", is_flag=True, help="Measure the memory bandwidth (about a second); it is kept."
+)
 @machine_option
 @offline_option
 @output_options
@@ -54,6 +56,8 @@ def hardware(out: Output, measure: bool, machine_spec: str | None, offline: bool
     else:
         with out.progress("looking at this computer"):
             machine = _this_computer(measure=measure, offline=offline)
+            if measure:
+                _keep(out, machine)
 
     def data() -> dict[str, object]:
         from assistant.machine.serialize import machine_to_dict
@@ -68,15 +72,14 @@ def _this_computer(*, measure: bool, offline: bool) -> Machine:
     """Return this computer with what its Ollama server says, asked meanwhile."""
     import threading
 
+    from assistant.cli.options import detect_this_machine
     from assistant.machine.detect import detect_machine
     from assistant.machine.records import Unavailable
 
     answers: list[tuple[OllamaServer, tuple[Unavailable, ...]]] = []
     asking = threading.Thread(target=lambda: answers.append(_ask_server(offline)), daemon=True)
     asking.start()
-    machine = detect_machine()
-    if measure:
-        machine = _measured(machine)
+    machine = _measured(detect_machine()) if measure else detect_this_machine()
     asking.join(SERVER_BUDGET_S)
     if not answers:
         why = f"the Ollama server did not answer within {SERVER_BUDGET_S:g} s"
@@ -103,6 +106,18 @@ def _ask_server(offline: bool) -> tuple[OllamaServer, tuple[Unavailable, ...]]:
         why = f"{address.url} is not on this computer, and --offline forbids the network"
         return OllamaServer(address.url), (Unavailable("ollama", why),)
     return detect_server(address)
+
+
+def _keep(out: Output, machine: Machine) -> None:
+    """Keep what was measured for the estimates of later commands, where that is possible."""
+    from assistant.errors import FileProblemError
+    from assistant.machine.detect.measured_bandwidth import keep_measured
+    from assistant.paths import cache_folder
+
+    try:
+        keep_measured(cache_folder(), machine)
+    except FileProblemError as error:
+        out.warning(error.message)
 
 
 def _measured(machine: Machine) -> Machine:

@@ -85,9 +85,21 @@ def resolve_machine(spec: str | None) -> Machine:
         from assistant.machine.parse import load_machine
 
         return load_machine(spec)
-    from assistant.machine.detect import detect_machine
+    return detect_this_machine()
 
-    return detect_machine()
+
+def detect_this_machine() -> Machine:
+    """Return this computer, with the memory bandwidth if it was measured before."""
+    from assistant.errors import FileProblemError
+    from assistant.machine.detect import detect_machine
+    from assistant.machine.detect.measured_bandwidth import with_measured
+    from assistant.paths import cache_folder
+
+    machine = detect_machine()
+    try:
+        return with_measured(cache_folder(), machine)
+    except FileProblemError:
+        return machine
 
 
 def examples(*lines: str) -> str:

@@ -23,6 +23,7 @@ from assistant.models.names import (
     parse_quantization,
     split_tag,
 )
+from assistant.paths import user_catalog_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -300,13 +301,19 @@ class Catalog:
         return level
 
 
-@lru_cache(maxsize=4)
 def load_catalog(user_file: Path | None = None) -> Catalog:
     """Return the shipped catalog, with the entries of a person's own file laid over it.
+
+    By default that is `assistant.paths.user_catalog_file`, when there is one.
 
     Raises:
         CatalogError: the shipped or the person's file cannot be read or is not as it must be.
     """
+    return _loaded(user_file or user_catalog_file())
+
+
+@lru_cache(maxsize=4)
+def _loaded(user_file: Path | None) -> Catalog:
     try:
         data = json.loads(CATALOG_FILE.read_bytes())
     except (OSError, ValueError) as error:
