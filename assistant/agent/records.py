@@ -146,6 +146,14 @@ def answer_to_dict(answer: Answer, *, elapsed_s: float) -> dict[str, Any]:
             "model": answer.engine.model,
             "note": answer.engine.note,
         },
-        "retrieval": None,
+        "retrieval": _retrieval(answer),
         "elapsed_s": round(elapsed_s, 3),
     }
+
+
+def _retrieval(answer: Answer) -> dict[str, Any] | None:
+    """Return how the guides were searched, None when they were not."""
+    for call in reversed(answer.tool_calls):
+        if call.name == "search_guides":
+            return {"kind": call.result["kind"], "embedder": call.result["embedder"]}
+    return None

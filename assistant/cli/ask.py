@@ -28,24 +28,32 @@ MAX_QUESTION_CHARACTERS: Final = 4000
 )
 @click.argument("question", nargs=-1, required=True)
 @click.option("--continue", "follow_up", is_flag=True, help="Go on from the last questions.")
+@click.option("--model", metavar="NAME", help="The installed model that writes the answer.")
 @click.option("--no-llm", is_flag=True, help="Compose the answer without a language model.")
 @machine_option
 @output_options
 def ask(
-    out: Output, question: tuple[str, ...], follow_up: bool, no_llm: bool, machine_spec: str | None
+    out: Output,
+    question: tuple[str, ...],
+    follow_up: bool,
+    model: str | None,
+    no_llm: bool,
+    machine_spec: str | None,
 ) -> None:
     """Answer a question about models and machines.
 
-    QUESTION is read from standard input when it is `-`. Every figure comes from the catalog,
-    the device table or the estimators; nothing is sent anywhere. Answers are composed without a
-    language model, so --no-llm changes nothing yet.
+    QUESTION is read from standard input when it is `-`. Every figure comes from the catalog, the
+    device table, the estimators or the guides. When an Ollama server answers, a model installed
+    there may write the text; what it writes is checked, and what is not backed is not shown.
+    Nothing is sent anywhere else.
     """
-    from assistant.agent.answer import answer_question
+    if no_llm and model:
+        raise click.UsageError("--no-llm and --model contradict each other.")
+    from assistant.agent.engine import answer_with_engine
     from assistant.agent.history import read_history, write_history
     from assistant.agent.records import answer_to_dict
     from assistant.cli.environment import environment_run_options
 
-    del no_llm
     text = _read_question(out, question)
     start = time.perf_counter()
     machine = None
@@ -55,18 +63,34 @@ def ask(
         machine = load_machine(machine_spec)
     history = read_history() if follow_up else []
     with out.progress("looking that up"):
-        answer = answer_question(
-            text, history=history, machine=machine, run_options=environment_run_options()
+        answer = answer_with_engine(
+            text,
+            history=history,
+            machine=machine,
+            model=model,
+            no_llm=no_llm,
+            run_options=environment_run_options(),
         )
     elapsed = time.perf_counter() - start
     problem = write_history([*history, text])
-    if problem:
-        out.note(problem)
+    for note in (problem, _engine_note(answer)):
+        if note:
+            out.note(note)
     out.result(
         lambda: answer_to_dict(answer, elapsed_s=elapsed),
         lambda: _with_sources(answer),
         markdown=True,
     )
+
+
+def _engine_note(answer: Answer) -> str | None:
+    """Return who wrote the answer and what checking changed, or why no model wrote it."""
+    engine, grounding = answer.engine, answer.grounding
+    if engine.kind == "offline":
+        return engine.note
+    changed = len(grounding.replaced) + len(grounding.dropped)
+    checked = f"; {changed} unbacked parts replaced or left out" if changed else ""
+    return f"Written by {engine.model}, checked against the tools{checked}."
 
 
 def _read_question(out: Output, words: tuple[str, ...]) -> str:
