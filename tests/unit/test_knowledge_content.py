@@ -129,7 +129,7 @@ WRONG = {
     "BGE is multilingual": r"\bbge-(large|base|small)\b[^.;|]{0,30}multilingual",
     "Code Llama 34B infills": r"Code Llama 34B\b[^.;|]{0,30}infill",
     "convert.py is current": r"python convert\.py|\./quantize\b",
-    "exo is XO Labs": r"XO Labs",
+    "exo is XO Labs": r"(?<!e)XO Labs",
     "MLX spelled out": r"Machine Learning Acceleration",
     "Llama 3 70B at Q2_K loses 20 to 30 %": r"Q2_K?\b[^.;|]{0,40}\b20 (to|-) 30 %",
     "Q8_0 costs 0.5 to 2 %": r"Q8_0[^.;|]{0,40}\b0\.5 (to|-) 2 %",
