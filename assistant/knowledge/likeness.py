@@ -26,9 +26,17 @@ on questions that were worded independently of the guides: of 31 concept questio
 is first for 11 without, 22 with 1.0 and 25 with 2.0; of the guides' own questions, each left out of
 the index, the section itself is among the first four for 67.7, 69.3 and 68.0 %."""
 
+NEARLY_LISTED: Final = 0.75
+"""The likeness from which a listed question counts as the one that was asked."""
+
 _SMALL_WORD_WEIGHT: Final = 0.5
 _TOKEN: Final = re.compile(r"[a-z0-9_.+/]+")
 _SMALL: Final = "~"
+_SHORT_FORMS: Final = {
+    **{f"{word}s": (word, "is") for word in ("what", "who", "how", "where", "that")},
+    **{f"{word}nt": (word, "not") for word in ("do", "does", "did", "is", "are", "has", "was")},
+    "cant": ("can", "not"), "wont": ("will", "not"), "im": ("i", "am"), "ive": ("i", "have"),
+}  # fmt: skip
 
 
 class ListedQuestions:
@@ -48,19 +56,20 @@ class ListedQuestions:
     def reorder(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
         """Return the hits, best first, after each score was raised to score * (1 + GAIN * l^2).
 
-        l is the likeness, so half-likeness adds little. The scores that the hits had are dealt
-        out again in the new order: they stay comparable with those of other indexes.
+        l is the likeness, so half-likeness adds little. From NEARLY_LISTED on up to the best
+        score is added as well: a question that is listed decides. The scores that the hits had
+        are dealt out again in the new order: they stay comparable with those of other indexes.
         """
         wanted = all_words(query)
+        scores = sorted((hit.score for hit in hits), reverse=True)
 
         def raised(hit: Hit) -> tuple[float, int]:
-            return -hit.score * (1 + GAIN * self._nearest(wanted, hit.index) ** 2), hit.index
+            likeness = self._nearest(wanted, hit.index)
+            decides = max(likeness - NEARLY_LISTED, 0.0) / (1 - NEARLY_LISTED)
+            return -(hit.score * (1 + GAIN * likeness**2) + decides * scores[0]), hit.index
 
-        scores = sorted((hit.score for hit in hits), reverse=True)
-        return [
-            replace(hit, score=score)
-            for hit, score in zip(sorted(hits, key=raised), scores, strict=True)
-        ]
+        ordered = sorted(hits, key=raised)
+        return [replace(hit, score=score) for hit, score in zip(ordered, scores, strict=True)]
 
     def _nearest(self, wanted: frozenset[str], index: int) -> float:
         return max((self._dice(wanted, line) for line in self._lines[index]), default=0.0)
@@ -80,6 +89,14 @@ class ListedQuestions:
 def all_words(text: str) -> frozenset[str]:
     """Return the stems of a text's words, the small words marked as such."""
     found: set[str] = set()
-    for token in _TOKEN.findall(text.lower().replace("'", "").replace("’", "")):
-        found.update(words_of(token) or (_SMALL + token,))
+    for written in _TOKEN.findall(text.lower().replace("'", "").replace("’", "")):
+        for token in _written_out(written):
+            found.update(words_of(token) or (_SMALL + token,))
     return frozenset(found)
+
+
+def _written_out(token: str) -> tuple[str, ...]:
+    """Return the words of a short form: `whats` is "what is", `doesnt` "does not"."""
+    if token in _SHORT_FORMS:
+        return _SHORT_FORMS[token]
+    return (token,)

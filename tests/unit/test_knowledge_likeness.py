@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assistant.knowledge.bm25 import Bm25Index
+from assistant.knowledge.bm25 import Bm25Index, Hit
 from assistant.knowledge.likeness import ListedQuestions, all_words
 from assistant.knowledge.passages import Passage
 
@@ -43,7 +43,8 @@ def test_a_listed_question_passes_a_section_that_repeats_its_words() -> None:
 
 
 def test_small_words_are_kept_and_marked() -> None:
-    assert all_words("What's a token?") == all_words("whats a token")
+    assert all_words("What's a token?") == all_words("what is a token")
+    assert all_words("doesn't it fit") == all_words("does it not fit")
     assert "~a" in all_words("a token")
     assert all_words("quantizing") == all_words("quantized")
 
@@ -67,3 +68,13 @@ def test_reordering_keeps_the_hits_and_deals_out_their_scores_again(query: str) 
     assert [hit.score for hit in after] == sorted((hit.score for hit in hits), reverse=True)
     coverage = {hit.index: hit.coverage for hit in hits}
     assert all(hit.coverage == coverage[hit.index] for hit in after)
+
+
+def test_a_listed_question_passes_hits_with_several_times_its_score() -> None:
+    crowd = tuple(
+        passage(f"Speed {n}", "how fast is it", text="token tokens token speed " * 5)
+        for n in range(4)
+    )
+    passages = (*crowd, passage("Token", "what is a token", text="The unit of text."))
+    hits = [Hit(index=n, score=score) for n, score in enumerate((10.0, 9.0, 8.0, 7.0, 2.0))]
+    assert ListedQuestions(passages).reorder("what is a token?", hits)[0].index == 4
