@@ -17,10 +17,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Literal
 
-from assistant.knowledge.bm25 import Bm25Index, WordIndex, search_indexes
+from assistant.knowledge.bm25 import Bm25Index, Hit, WordIndex, search_indexes
 from assistant.knowledge.embedders import Reranker
 from assistant.knowledge.fusion import fuse_ranks
 from assistant.knowledge.guides import load_guides
+from assistant.knowledge.likeness import ListedQuestions
 from assistant.knowledge.note_store import NoteIndex, NotesDamagedError, open_notes, store_file
 from assistant.knowledge.passages import (
     Origin,
@@ -125,7 +126,7 @@ def search_guides(
     """
     query = query[:LONGEST_QUERY]
     shelves, note = _shelves(origin)
-    hits = search_indexes(query, [shelf.words for shelf in shelves], CANDIDATES)
+    hits = _by_words(query, shelves)
     by_words = [(n, hit.index) for n, hit in hits]
     scores: dict[Place, float] = {(n, hit.index): hit.score for n, hit in hits}
     coverage = {(n, hit.index): hit.coverage for n, hit in hits}
@@ -188,6 +189,21 @@ def _shelves(origin: Origin | None) -> tuple[list[Shelf], str | None]:
     return shelves, note
 
 
+def _by_words(query: str, shelves: Sequence[Shelf]) -> list[tuple[int, Hit]]:
+    """Return the shelf's place and the hit, best first.
+
+    Hits among the guides are put in order by the questions that their sections list.
+    """
+    hits = search_indexes(query, [shelf.words for shelf in shelves], CANDIDATES)
+    for n, shelf in enumerate(shelves):
+        if shelf.origin == "bundled":
+            places = [place for place, (m, _) in enumerate(hits) if m == n]
+            reordered = _listed_questions().reorder(query, [hits[place][1] for place in places])
+            for place, hit in zip(places, reordered, strict=True):
+                hits[place] = (n, hit)
+    return hits
+
+
 def _reranked(
     query: str, found: list[FoundPassage], reranker: Reranker | None
 ) -> list[FoundPassage]:
@@ -202,6 +218,11 @@ def _reranked(
 def _bundled_shelf() -> Shelf:
     passages = passages_of_guides(load_guides().values())
     return Shelf("bundled", Bm25Index(passages), fingerprint(passages), _bundled=passages)
+
+
+@lru_cache(maxsize=1)
+def _listed_questions() -> ListedQuestions:
+    return ListedQuestions(_bundled_shelf().passages())
 
 
 @lru_cache(maxsize=1)
