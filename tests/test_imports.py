@@ -37,6 +37,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "chromadb": ("knowledge/index.py",),
     "click": ("cli/",),
     "httpx": ("ollama/client.py",),
+    "langchain_core": ("agent/loop.py",),
     "matplotlib": ("cli/fit_plot.py",),
     "ollama": ("ollama/client.py",),
     "numpy": ("knowledge/onnx_embedder.py",),

@@ -17,7 +17,7 @@ from assistant.agent.markdown_units import read_units
 
 LEAST_WORDS: Final = 8
 LEAST_KEPT: Final = 0.5
-LEAST_KNOWN: Final = 0.6
+LEAST_KNOWN: Final = 0.45
 _WORD = re.compile(r"[a-z]{4,}")
 _KEPT_LINE = re.compile(r"(?:Assumed|Get it|Next|Memory|Create it|On the)\b[^\n]*", re.IGNORECASE)
 

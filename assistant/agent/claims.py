@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from assistant.agent.figures import Figure, Span, find_figures, plain_digits
+from assistant.agent.figures import Figure, Kind, Span, find_figures, plain_digits
 from assistant.agent.model_words import ModelWords, NamedModel, blank
 from assistant.models.names import parse_quantization
 
@@ -106,8 +106,12 @@ _NEED_BEFORE = re.compile(
     r"approximately |a total of |at least |up to |some |~|≈|nearly |almost )*$",
     re.IGNORECASE,
 )
-_NEED_AFTER = re.compile(r"\s*(?:of \w+ )?(?:(?:is|are) )?(?:needed|required|necessary)\b", re.IGNORECASE)
-_AT_CONTEXT = re.compile(r"\b(?:at|with|for|using)\s+(?:a |an |about |only |just )*$", re.IGNORECASE)
+_NEED_AFTER = re.compile(
+    r"\s*(?:of \w+ )?(?:(?:is|are) )?(?:needed|required|necessary)\b", re.IGNORECASE
+)
+_AT_CONTEXT = re.compile(
+    r"\b(?:at|with|for|using)\s+(?:a |an |about |only |just )*$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +232,7 @@ def _take_names_of_things(scan: _Scan) -> None:
 def _take_figures(scan: _Scan, head: str) -> None:
     known = find_figures(scan.left)
     units = [f.span for f in known if f.kind != "number" or f.noun or f.is_version]
-    for match in _ORDINAL.finditer(scan.left):
-        units.append(match.span())
+    units += [match.span() for match in _ORDINAL.finditer(scan.left)]
     for match in _MIXED.finditer(scan.left):
         if not any(a < match.end() and match.start() < b for a, b in units):
             scan.take("word", match.span(), squash(match.group()))
@@ -257,7 +260,7 @@ def _is_year(figure: Figure) -> bool:
     return figure.half == 0.5 and 1990 <= figure.number <= 2099 and not figure.in_words
 
 
-def _head_kind(head: str) -> tuple[str, str] | None:
+def _head_kind(head: str) -> tuple[Kind, str] | None:
     """Return the kind and unit that a column's head gives to the bare numbers below it."""
     if not head:
         return None
@@ -310,7 +313,9 @@ def _is_had(claim: Claim, claims: list[Claim], text: str) -> bool:
 
 
 def _of_cache(claim: Claim, text: str) -> bool:
-    return re.match(r"[`*]*\s+(?:kv|cache|k/v)", text[claim.span[1] :][:20], re.IGNORECASE) is not None
+    return (
+        re.match(r"[`*]*\s+(?:kv|cache|k/v)", text[claim.span[1] :][:20], re.IGNORECASE) is not None
+    )
 
 
 def _context_of(claims: list[Claim], text: str) -> float | None:

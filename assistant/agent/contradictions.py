@@ -29,7 +29,9 @@ _IN_PART = re.compile(
     r"|lower\w*|q8_0 (?:kv )?cache|kv cache|not entirely|split|rest|layers)\b",
     re.IGNORECASE,
 )
-_YES = re.compile(r"\A\W*(?:yes|yeah|yep|sure|absolutely|definitely|certainly|of course)\b", re.IGNORECASE)
+_YES = re.compile(
+    r"\A\W*(?:yes|yeah|yep|sure|absolutely|definitely|certainly|of course)\b", re.IGNORECASE
+)
 _NO = re.compile(r"\A\W*(?:no|nope|unfortunately|sadly)\b", re.IGNORECASE)
 _RECOMMENDS = re.compile(
     r"\b(?:recommend\w*|suggest\w*|(?:the |your )?best (?:choice|option|pick|model|overall|all|bet|"
@@ -43,7 +45,8 @@ _RATHER = re.compile(
 )
 _COMMERCIAL = re.compile(r"\bcommercial\w*|\bsell\b|\bfor (?:business|profit)\b", re.IGNORECASE)
 _ALLOWS = re.compile(
-    r"\b(?:allow\w*|permit\w*|free\w*|can|may|yes|ok|okay|fine|suitable|possible|legal)\b", re.IGNORECASE
+    r"\b(?:allow\w*|permit\w*|free\w*|can|may|yes|ok|okay|fine|suitable|possible|legal)\b",
+    re.IGNORECASE,
 )
 _CONDITIONS = re.compile(
     r"\b(?:conditions?|conditional\w*|restrict\w*|terms|limits?|unless|if|except|provided|policy|"
@@ -127,9 +130,7 @@ def _use(sentence: str, about: Sequence[NamedModel], evidence: Evidence) -> str 
     if not _COMMERCIAL.search(sentence):
         return None
     known = {
-        str(fact.value)
-        for fact in evidence.facts["commercial"]
-        if not about or _is_of(fact, about)
+        str(fact.value) for fact in evidence.facts["commercial"] if not about or _is_of(fact, about)
     }
     if len(known) != 1:
         return None

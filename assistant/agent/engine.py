@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from assistant.agent.answer import answer_question
 from assistant.agent.assemble import assemble, is_enough
-from assistant.agent.evidence import Evidence, gather_evidence
+from assistant.agent.evidence import gather_evidence
 from assistant.agent.grounding import ground
 from assistant.agent.model_choice import ChosenModel, choose_model
 from assistant.agent.model_words import ModelWords
+from assistant.agent.prompt import shows_prompt, system_prompt, user_prompt
 from assistant.agent.records import Answer, Citation, Engine, Grounding
 from assistant.agent.tools import DetectMachine, Toolbox
 from assistant.errors import AssistantError, OllamaError
@@ -125,7 +126,7 @@ def _written_answer(writing: _Writing) -> Answer:
     try:
         written = _write(writing, passages)
     except AssistantError as error:
-        return _offline(base, f"{chosen.name} did not answer: {error.message}", chosen.name)
+        return _offline(base, f"{chosen.name} did not answer: {error.message}")
     evidence = gather_evidence(
         (*base.tool_calls, *written.tool_calls),
         composed=base.text,
@@ -133,10 +134,10 @@ def _written_answer(writing: _Writing) -> Answer:
         words=ModelWords(writing.toolbox.catalog.family_names()),
     )
     grounded = ground(written.text, evidence)
-    grounding = Grounding(True, grounded.replaced, grounded.dropped)
-    if not is_enough(grounded, written.text, evidence):
+    grounding = Grounding(replaced=grounded.replaced, dropped=grounded.dropped)
+    if shows_prompt(grounded.text) or not is_enough(grounded, written.text, evidence):
         note = f"What {chosen.name} wrote was not backed by the tools; this answer is composed."
-        return replace(_offline(base, note, chosen.name), grounding=grounding)
+        return replace(_offline(base, note), grounding=grounding)
     return replace(
         base,
         text=assemble(grounded.text, base.text, evidence),
@@ -150,7 +151,6 @@ def _written_answer(writing: _Writing) -> Answer:
 def _write(writing: _Writing, passages: list[CitedPassage]) -> Written:
     """Return what the model writes. Passages that its searches find are added to `passages`."""
     from assistant.agent.loop import write_answer
-    from assistant.agent.prompt import system_prompt, user_prompt
     from assistant.agent.tool_specs import ToolRunner, readable_result
 
     tools = writing.chosen.can_call_tools
@@ -176,7 +176,7 @@ def _write(writing: _Writing, passages: list[CitedPassage]) -> Written:
             passages=passages,
             results=results[:3],
             history=writing.history,
-            passage_characters=2000 if tools else 600,
+            passage_characters=2000 if tools else 400,
         ),
         runner=runner,
         limits=writing.limits,
@@ -202,7 +202,7 @@ def _search(query: str, passages: list[CitedPassage]) -> dict[str, Any]:
 
 
 def passages_of(citations: Sequence[Citation]) -> tuple[CitedPassage, ...]:
-    """Return the passages cited, with their text; one that is in no bundled guide is an own note."""
+    """Return the passages cited, with their text; what is in no bundled guide is an own note."""
     if not citations:
         return ()
     from assistant.knowledge.guides import load_guides
@@ -279,8 +279,7 @@ def _is_absent(error: OllamaError) -> bool:
     return error.code == "ollama_unreachable"
 
 
-def _offline(base: Answer, note: str | None, model: str | None = None) -> Answer:
-    del model
+def _offline(base: Answer, note: str | None) -> Answer:
     return replace(base, engine=Engine("offline", None, note))
 
 
@@ -288,6 +287,3 @@ def _detect_this_computer() -> Machine:
     from assistant.machine.detect import detect_machine
 
     return detect_machine()
-
-
-__all__ = ["CitedPassage", "Evidence", "answer_with_engine", "passages_of"]

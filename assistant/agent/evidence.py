@@ -268,28 +268,31 @@ class _Walk:
 
 
 def _number_fact(key: str, value: float, around: Around, *, have: bool) -> Fact:
-    tied = {"subject": None if have else around.subject, "level": None if have else around.level}
+    """Return the fact of a number under a key; what a machine has is tied to no model."""
+    tied = Fact("number", value, f"{value:g}", attribute=_NOUNS.get(key))
+    if not have:
+        tied = replace(tied, subject=around.subject, level=around.level)
     if key.endswith("bytes"):
         attribute = None if have else _BYTE_KEYS.get(key)
         shown = gb(value) if attribute == "download" else gib(value)
         num_ctx = None if have else around.num_ctx
-        return Fact("bytes", value, shown, attribute=attribute, have=have, num_ctx=num_ctx, **tied)
+        return replace(
+            tied, kind="bytes", text=shown, attribute=attribute, have=have, num_ctx=num_ctx
+        )
     if key in _TOKEN_KEYS:
         shown = f"{tokens(int(value))} tokens"
-        tied["level"] = None
-        return Fact("tokens", value, shown, attribute=_TOKEN_KEYS[key], **tied)
+        return replace(tied, kind="tokens", text=shown, attribute=_TOKEN_KEYS[key], level=None)
     if key in {"low", "expected", "high"}:
-        return Fact("speed", value, f"{value:.0f} tokens/s", **tied)
+        return replace(tied, kind="speed", text=f"{value:.0f} tokens/s")
     if key.startswith("parameters_"):
-        tied["level"] = None
-        return Fact("parameters", value, f"{value / 1e9:.1f}B", **tied)
+        return replace(tied, kind="parameters", text=f"{value / 1e9:.1f}B", level=None)
     if key.endswith("percent"):
-        return Fact("percent", value, f"{value:g} %", **tied)
+        return replace(tied, kind="percent", text=f"{value:g} %")
     if key == "quality_loss":
-        return Fact("percent", 100 * value, f"{100 * value:.1f} %", **tied)
+        return replace(tied, kind="percent", value=100 * value, text=f"{100 * value:.1f} %")
     if key == "bandwidth_gb_per_s":
-        return Fact("bandwidth", value, f"{value:g} GB/s")
-    return Fact("number", value, f"{value:g}", attribute=_NOUNS.get(key), **tied)
+        return replace(tied, kind="bandwidth", text=f"{value:g} GB/s", subject=None, level=None)
+    return tied
 
 
 def _add_date(evidence: Evidence, text: str, around: Around) -> None:

@@ -90,16 +90,14 @@ def _clean(text: str) -> str:
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 
 
-def _one_pass(
-    text: str, evidence: Evidence
-) -> tuple[str, list[tuple[str, str]], list[str]]:
+def _one_pass(text: str, evidence: Evidence) -> tuple[str, list[tuple[str, str]], list[str]]:
     kept: list[Unit] = []
     replaced: list[tuple[str, str]] = []
     dropped: list[str] = []
     subject: NamedModel | None = None
     block = -1
     for unit in read_units(text):
-        if unit.kind == "space" or unit.kind == "rule":
+        if unit.kind in {"space", "rule"}:
             kept.append(unit)
             continue
         if unit.block != block and unit.before.strip() == "":
@@ -142,7 +140,7 @@ def _tidy(units: list[Unit]) -> list[Unit]:
         heading = unit.before.lstrip().startswith("#")
         if (lead_in or heading) and not following:
             continue
-        following = not (lead_in and unit.before.strip() == "" and False)
+        following = True
         result.append(unit)
     return list(reversed(result))
 
@@ -157,7 +155,9 @@ def _check(
         return unit, []
     if unit.kind == "row" and not unit.head:
         return None, []
-    if len(unit.text) > LONGEST_UNIT or any(unicodedata.numeric(c, None) is not None for c in _odd_numerals(unit.text)):
+    if len(unit.text) > LONGEST_UNIT or any(
+        unicodedata.numeric(c, None) is not None for c in _odd_numerals(unit.text)
+    ):
         return None, []
     changes: list[tuple[str, str]] = []
     text = unit.text
@@ -302,7 +302,11 @@ def _names_unknown(text: str, reading: Reading, evidence: Evidence) -> bool:
             return True
     for claim in reading.claims:
         before = _BEFORE_SIZE.search(text[: claim.span[0]][-40:])
-        if claim.kind == "parameters" and before and not _is_known_word(before[1].lower(), evidence):
+        if (
+            claim.kind == "parameters"
+            and before
+            and not _is_known_word(before[1].lower(), evidence)
+        ):
             return True
     for match in _OBJECT.finditer(text):
         word = match[1].lower().rstrip(".")
@@ -315,7 +319,6 @@ def _names_unknown(text: str, reading: Reading, evidence: Evidence) -> bool:
 def _is_known_word(word: str, evidence: Evidence) -> bool:
     known = evidence.known_words
     parts = {word, squash(word), word.removesuffix("'s"), word.removesuffix("s")}
-    parts |= {p for p in re.split(r"['-]", word) if len(p) > 3 and "-" in word and False}
     return any(p in known or p in FIELD_WORDS or p in COMMON_STARTS for p in parts) or (
         "-" in word and all(_is_known_word(p, evidence) for p in word.split("-") if p)
     )

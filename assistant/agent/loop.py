@@ -369,7 +369,12 @@ def _from_reply(reply: ChatReply) -> AIMessage:
     return AIMessage(
         content=content,
         tool_calls=[
-            {"name": r.name, "args": r.arguments, "id": r.id or f"call_{index}", "type": "tool_call"}
+            {
+                "name": r.name,
+                "args": r.arguments,
+                "id": r.id or f"call_{index}",
+                "type": "tool_call",
+            }
             for index, r in enumerate(reply.tool_requests)
         ],
         additional_kwargs={"thinking": thinking} if thinking else {},

@@ -53,7 +53,7 @@ class Unit:
         for index, cell in enumerate(cells):
             head = heads[index] if index < len(heads) else ""
             in_head = words.find(head)
-            subject = (models or in_head or [around.subject])[0]
+            subject = next(iter(models or in_head), around.subject)
             yield cell, replace(around, subject=subject, level=_level_in(self.text) or around.level,
                                 head=head)  # fmt: skip
 

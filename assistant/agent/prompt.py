@@ -13,6 +13,9 @@ from typing import Final
 from assistant.agent.evidence import PassageLike
 
 BAR: Final = "| "
+_RUN: Final = 7
+"""As many words in a row as nobody writes by chance."""
+
 _ROLE_MARKS = re.compile(
     r"<\|[^|>\n]{0,40}\|?>|</?(?:s|think|thinking|tool_call|tool_response|system|user|assistant|"
     r"start_of_turn|end_of_turn|evidence|question)>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|"
@@ -65,11 +68,24 @@ def user_prompt(
     parts += [f"Result of {result}" for result in results]
     for number, passage in enumerate(passages, start=1):
         kind = "A passage of the guides" if passage.origin == "bundled" else "The person's own note"
-        head = as_data(f"{passage.guide}: {passage.section}\n{_start(passage.text, passage_characters)}")
+        head = as_data(
+            f"{passage.guide}: {passage.section}\n{_start(passage.text, passage_characters)}"
+        )
         parts.append(f"[{number}] {kind}:\n{head}")
     parts.append("The question:\n" + as_data(question))
     parts.append("Answer it from the evidence.")
     return "\n\n".join(parts)
+
+
+def shows_prompt(text: str) -> bool:
+    """Return True when `text` repeats a piece of the system prompt: several words in a row."""
+    mine = _runs(system_prompt(tools=True))
+    return not mine.isdisjoint(_runs(text))
+
+
+def _runs(text: str) -> set[tuple[str, ...]]:
+    words = re.findall(r"\w+", text.lower())
+    return {tuple(words[i : i + _RUN]) for i in range(len(words) - _RUN + 1)}
 
 
 def _start(text: str, characters: int) -> str:

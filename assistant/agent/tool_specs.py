@@ -19,7 +19,7 @@ from assistant.recommend.records import Needs, Role
 from assistant.units import gb, gib, tokens
 
 LONGEST_RESULT: Final = 5000
-_MACHINE: Final = {
+_MACHINE: Final[dict[str, Any]] = {
     "type": "string",
     "maxLength": 200,
     "description": "The computer in words, such as 'RTX 3060 12GB, 32GB RAM'. "
@@ -123,7 +123,9 @@ def check_arguments(spec: ToolSpec, arguments: Mapping[str, Any]) -> None:
     """
     known = spec.schema["properties"]
     problems = [f"unknown argument {name!r}" for name in arguments if name not in known]
-    problems += [f"{name!r} is missing" for name in spec.schema["required"] if name not in arguments]
+    problems += [
+        f"{name!r} is missing" for name in spec.schema["required"] if name not in arguments
+    ]
     problems += [
         f"{name!r} {problem}"
         for name, value in arguments.items()
@@ -139,7 +141,7 @@ def check_arguments(spec: ToolSpec, arguments: Mapping[str, Any]) -> None:
 def _problem(value: Any, schema: Mapping[str, Any]) -> str | None:
     """Return what keeps `value` from obeying a schema of the kinds used above, or None."""
     kind = schema["type"]
-    types = {"string": str, "integer": int, "boolean": bool, "array": list}
+    types: dict[str, type[Any]] = {"string": str, "integer": int, "boolean": bool, "array": list}
     if not isinstance(value, types[kind]) or (kind == "integer" and isinstance(value, bool)):
         return f"must be of type {kind}"
     if "enum" in schema and value not in schema["enum"]:

@@ -100,7 +100,9 @@ _MEMORY = re.compile(
     r"|requires more system memory|ErrorOutOfDeviceMemory",
     re.IGNORECASE,
 )
-_TOO_LONG = re.compile(r"exceed_context_size|prompt is longer than the context|exceeds the available")
+_TOO_LONG = re.compile(
+    r"exceed_context_size|prompt is longer than the context|exceeds the available context"
+)
 _BROKEN = re.compile(r"unexpected EOF|an error was encountered while running the model")
 _LOADING = re.compile(r"process has terminated|failed to load|error loading model")
 

@@ -174,7 +174,7 @@ def licence() -> Evidence:
         "release": "2024-06",
         "license_note": "not an open-source licence",
     }
-    text = "Gemma2 models come under Gemma Terms of Use; commercial use is allowed under conditions."
+    text = "Gemma2 comes under Gemma Terms of Use; commercial use is allowed under conditions."
     return gather_evidence([ToolCall("model_info", {}, result)], composed=text, words=WORDS)
 
 

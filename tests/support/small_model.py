@@ -61,7 +61,7 @@ class SmallModel:
 
         def run() -> None:
             with self._lock:
-                self._server.handle_chat_completions(wanted, lambda chunk: pieces.put(chunk))
+                self._server.handle_chat_completions(wanted, pieces.put)
             pieces.put(None)
 
         threading.Thread(target=run, daemon=True).start()
