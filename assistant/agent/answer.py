@@ -164,20 +164,21 @@ def _read_models(catalog: Catalog, words: str) -> list[ModelMention]:
 
 
 def _read_unknown(catalog: Catalog, words: str) -> str | None:
+    """Return a model version or a graphics card in `words` that does not exist, or None."""
+    from assistant.machine.devices import find_device_hits
     from assistant.models.unknown_versions import find_unknown_version
 
-    return find_unknown_version(catalog.family_names(), words) or _unknown_card(words)
-
-
-def _unknown_card(words: str) -> str | None:
-    """Return the name of a graphics card that the device table does not have, or None."""
-    from assistant.machine.devices import find_device
-
-    for match in re.finditer(r"\b(rtx|gtx|rx|arc)[ -]?([ab]?\d{3,4})\b", words, re.IGNORECASE):
-        if find_device(match.group()) is None:
-            brand = match[1].capitalize() if match[1].lower() == "arc" else match[1].upper()
-            return f"{brand} {match[2].upper()}"
-    return None
+    version = find_unknown_version(catalog.family_names(), words)
+    if version is not None:
+        spans = [match.span for match in catalog.match_text(words)]
+        asked = words.lower().find(version.split()[-1])
+        if not any(start <= asked < end for start, end in spans):
+            return version
+    card = re.search(r"\b(rtx|gtx|rx|arc)[ -]?([ab]?\d{3,4})\b", words, re.IGNORECASE)
+    if card is None or find_device_hits(words):
+        return None
+    brand = card[1].capitalize() if card[1].lower() == "arc" else card[1].upper()
+    return f"{brand} {card[2].upper()}"
 
 
 def _read_machine(words: str) -> tuple[Machine, Sequence[Span]] | None:
@@ -209,6 +210,7 @@ _ANSWERS: Final[dict[Topic, Callable[[Context], Part | None]]] = {
     "quantization_choice": models.answer_quantization_choice,
     "other_quantization": models.answer_other_quantization,
     "licence_list": models.answer_licence_list,
+    "ability_list": models.answer_ability_list,
     "modelfile": models.answer_modelfile,
     "unknown_model": models.answer_unknown_model,
     "pull": models.answer_pull,

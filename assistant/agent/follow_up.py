@@ -60,10 +60,19 @@ def inherit(question: Question, before: Question) -> Question:
     own = _own_topic(question, before)
     if own is not None:
         return replace(merged, topic=own)
+    if before.topic in ("facts", "pull") and merged.models and _states_a_run(question):
+        return replace(merged, topic="fit" if merged.machine else "need")
     if before.topic in _CARRIED:
         aspect = question.aspect or before.aspect
         return replace(merged, topic=before.topic, aspect=aspect)
     return replace(merged, topic=question.topic, query=f"{before.text} {question.text}")
+
+
+def _states_a_run(question: Question) -> bool:
+    """Return True when the question names a machine, a context or a type to run with."""
+    return bool(
+        question.machine or question.num_ctx or question.kv_cache_type or question.quantizations
+    )
 
 
 def _complete(question: Question) -> bool:

@@ -12,7 +12,7 @@ from assistant.recommend.records import Role
 Topic = Literal[
     "fit", "need", "kv_cache", "max_context", "speed", "facts", "compare", "quantization_choice",
     "other_quantization", "recommend", "device", "compare_machines", "my_machine", "licence_list",
-    "modelfile", "unknown_model", "pull", "guides", "task",
+    "modelfile", "unknown_model", "pull", "ability_list", "guides", "task",
 ]  # fmt: skip
 Aspect = Literal[
     "licence", "languages", "parameters", "context", "insert", "tools", "vision", "thinking",

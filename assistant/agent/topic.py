@@ -54,7 +54,7 @@ _EXPLAINED: Final = (
     r"|\battention\b|\bexplain\b|\bwhy\b|\bmeans?\b|\bdistill\w*|\bgood (?:at|for)\b|\bany good\b"
     r"|\bbase model\b|\bsafe\b|\bharmless\b|\bkids?\b|\breal\b|\bactual\w*\b|\bsame as\b"
     r"|\bnever\b|\bquantized\b|\bggufs?\b|\buseful\b|\bnewest\b|\blatest\b|\boriginal\b|\bv0\.\d\b|\btrained on\b|\bknown for\b|\bspecial\b"
-    r"|\bweak\w*|\bstrength\w*|\bhallucinat\w*|\bwho (?:made|makes)\b"
+    r"|\bweak\w*|\bstrength\w*|\bhallucinat\w*"
 )
 """What the guides explain better than a row of the catalog does."""
 _SECRETS: Final = (
@@ -72,6 +72,10 @@ _PROCEDURE: Final = (
     r"\bstatistic\w*|\bsignifican\w*|\bmetrics?\b|\bp-?values?\b|\btests?\b|\blatency\b|\bre-?embed\w*"
     r"|\bre-?index\w*|\bchang(?:e|ing)\b|\bswitch\w*|\bswap\w*|\bproduction\b|\bchecklist\b"
     r"|\bdeploy\w*|\bcompar(?:e|ing)\b|\bscores? for\b|\bbenchmark scores?\b"
+)
+_SYMPTOM: Final = (
+    r"\b(?:answers|replies|responds|outputs|keeps|repeats|repeating|stops|crash\w*|hangs|fails|failed|errors?"
+    r"|garbage|gibberish|nonsense|loops?|looping|ignores|forgets|cuts? off|truncat\w*)\b"
 )
 _LEVEL_QUALITY: Final = (
     r"\b(?:ok(?:ay)?|good|fine|worth|bad|usable|acceptable|decent|enough|too low|safe)\b"
@@ -119,7 +123,7 @@ def _asks_for_a_model(question: Question, rest: str) -> bool:
     """Return True when a model is wanted, and not an explanation or a procedure."""
     if cues.has(_EXPLAIN, rest) and not cues.has(r"\bbest\b|\bfastest\b|\bsmallest\b", rest):
         return False
-    if cues.has(_PROCEDURE, rest):
+    if cues.has(_PROCEDURE, rest) or cues.has(_SYMPTOM, rest):
         return False
     if not cues.has(r"\bmodels?\b|\bllms?\b|\bembed\w*|\bruns?\b|\bai\b", rest):
         return False
@@ -227,6 +231,14 @@ _NO_MODEL: Final[Sequence[Rule]] = (
         lambda q, _: (
             q.machine is None
             and cues.has(r"\b(?:can|does|do|will)\b.{0,24}\b(?:use|support|work with)\b", q.text)
+        ),
+    ),
+    (
+        "ability_list",
+        lambda q, rest: (
+            q.machine is None
+            and q.aspect in ("tools", "vision", "thinking", "insert")
+            and cues.has(r"\bwhich\b.{0,24}\bmodels\b.{0,12}\b(?:support|have|can|do)\b", rest)
         ),
     ),
     ("my_machine", lambda q, _: q.machine is None and cues.has(_OWN_COMPUTER, q.text)),

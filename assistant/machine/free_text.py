@@ -125,7 +125,7 @@ def _about_model() -> re.Pattern[str]:
     """Words before an amount that make it a need or a size of a model."""
     return re.compile(
         r"\b(?:needs?|needing|requires?|requiring|takes?|taking|uses|eats?|weighs?|consumes?"
-        r"|downloads?|downloading|sizes?|quants?|quantized|model|file|(?P<is>is|are|was))\b"
+        r"|downloads?|downloading|sizes?|quants?|quantized|file|(?P<is>is|are|was))\b"
         r"(?:\s+(?:of|about|only|up|to|around|like|just|more|less|than|at|least|over|under|a|an"
         r"|roughly|approximately|almost|nearly|the|full|whole|total|is|at|~))*\s*[~≈]?\s*$"
     )

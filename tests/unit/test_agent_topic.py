@@ -146,3 +146,32 @@ def test_follow_up_that_swaps_the_model_keeps_the_topic() -> None:
     assert question.topic == "kv_cache"
     assert [m.name for m in question.models] == ["mistral:7b"]
     assert question.num_ctx == 8192
+
+
+@pytest.mark.parametrize(
+    ("before", "text", "topic", "aspect"),
+    [
+        ("llama3.1 8b on 8gb?", "how fast?", "speed", None),
+        ("llama3.1 8b on 8gb?", "is it allowed commercially?", "facts", "licence"),
+        ("llama3.1 8b on 8gb?", "and q5_k_m instead?", "fit", None),
+        ("llama 3.1 languages", "and qwen 3?", "facts", "languages"),
+        ("is llama3.1 8b apache?", "and with 32k on a 3060?", "fit", None),
+        ("best coding model for 12gb", "is that apache?", "facts", "licence"),
+        ("best coding model for 12gb", "how do i install it", "pull", None),
+        ("rtx 3090 vram", "what runs on it?", "recommend", None),
+        ("can my 3060 do mixtral", "what should i use instead?", "recommend", None),
+        ("what is the weather", "ok then, best model for 8gb?", "recommend", None),
+    ],
+)
+def test_follow_up_is_about_what_it_says(
+    before: str, text: str, topic: str, aspect: str | None
+) -> None:
+    question = read(text, before)
+    assert question.topic == topic
+    if aspect:
+        assert question.aspect == aspect
+
+
+def test_commerce_can_be_taken_back() -> None:
+    before = "model for german rag 16gb commercial"
+    assert not read("what about without the commercial thing", before).commercial

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from assistant.agent.compose.licence import compose_licence, family_words, licence_text
 from assistant.agent.compose.text import join_words, paragraphs, sentence, table
 from assistant.agent.records import Aspect
 from assistant.models.card import ModelCard, Tag
@@ -23,15 +24,6 @@ LANGUAGE_NAMES = {
     "sl": "Slovenian", "et": "Estonian", "lv": "Latvian", "lt": "Lithuanian",
 }  # fmt: skip
 
-_MAY = (
-    r"\bcommerc|\bsell|\bship|\b(?:can|may|allowed|ok|okay|free|legal|permitted|startup|company|"
-    r"business|product)\b"
-)
-_IN_EU = (
-    r"\b(?:eu|europe\w*|germany|german|france|french|italy|spain|poland|netherlands|dutch|austria|"
-    r"belgium|sweden|denmark|finland|ireland|portugal|czech\w*|greece|hungary|romania)\b"
-)
-_MOST_CONTRASTED = 5
 _NUMBER_WORDS = (
     "none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
     "eleven", "twelve",
@@ -41,12 +33,6 @@ _ABILITY = {
     "tools": "tool calling",
     "vision": "image input",
     "thinking": "a thinking mode",
-}
-_COMMERCIAL = {
-    "yes": "commercial use is allowed",
-    "no": "commercial use is not allowed",
-    "conditional": "commercial use is allowed under conditions",
-    "unknown": "whether commercial use is allowed is not known",
 }
 
 
@@ -65,7 +51,7 @@ def compose_facts(
     supply contrasts such as another size with another licence.
     """
     if aspect == "licence":
-        return _licence(cards, relatives, asked)
+        return compose_licence(cards, relatives, asked)
     if aspect == "languages":
         return _languages(cards, languages, asked, relatives)
     if aspect == "dimensions":
@@ -116,73 +102,12 @@ def default_tag(card: ModelCard) -> Tag | None:
     return found or (card.tags[0] if card.tags else None)
 
 
-def licence_text(card: ModelCard) -> str:
-    """Return the licence and what it allows, in one clause."""
-    name = card.licence.name or "an unknown licence"
-    return f"{name}: {_COMMERCIAL[card.licence.commercial_use]}"
-
-
 def _same(cards: Sequence[ModelCard], key: str) -> bool:
     return len({repr(getattr(card, key)) for card in cards}) == 1
 
 
 def _names(cards: Sequence[ModelCard]) -> str:
     return join_words([f"`{card.name}`" for card in cards])
-
-
-def _family(cards: Sequence[ModelCard]) -> str:
-    return f"`{cards[0].name}`" if len(cards) == 1 else f"{cards[0].family} models"
-
-
-def _licence(cards: Sequence[ModelCard], relatives: Sequence[ModelCard], asked: str) -> str:
-    groups: dict[str, list[ModelCard]] = {}
-    for card in cards:
-        groups.setdefault(licence_text(card), []).append(card)
-    claims_open = "apache" in asked.lower() or "mit" in asked.lower().split()
-    if len(groups) == 1:
-        card = cards[0]
-        name = card.licence.name or "an unknown licence"
-        claimed_wrong = ("apache" in asked.lower() and "apache" not in name.lower()) or (
-            "mit" in asked.lower().replace("?", " ").split() and "mit" not in name.lower()
-        )
-        use = card.licence.commercial_use
-        if claims_open:
-            lead = "No" if claimed_wrong else "Yes"
-        elif re.search(_MAY, asked, re.IGNORECASE):
-            lead = {"yes": "Yes", "no": "No", "conditional": "Yes, with conditions"}.get(use, "")
-        else:
-            lead = ""
-        if (
-            card.licence.note
-            and "EU" in card.licence.note
-            and re.search(_IN_EU, asked, re.IGNORECASE)
-        ):
-            lead = "No, not in the EU"
-        text = f"{_family(cards)} {'comes' if len(cards) == 1 else 'come'} under {name}"
-        direct = f"{lead}: {text}; {_COMMERCIAL[use]}." if lead else f"{text}; {_COMMERCIAL[use]}."
-        note = sentence(card.licence.note) if card.licence.note else None
-        contrast = _licence_contrast(cards, relatives)
-        return paragraphs(sentence(direct), note, contrast)
-    rows = [(join_words([c.name for c in group]), text) for text, group in groups.items()]
-    lead = f"The licence of {cards[0].family} depends on the size."
-    notes = [sentence(c.licence.note) for c in cards if c.licence.note]
-    return paragraphs(lead, table(("model", "licence"), rows), " ".join(dict.fromkeys(notes)))
-
-
-def _licence_contrast(cards: Sequence[ModelCard], relatives: Sequence[ModelCard]) -> str | None:
-    mine = {card.licence.name for card in cards}
-    groups: dict[str, list[str]] = {}
-    for other in relatives:
-        if other.licence.name and other.licence.name not in mine:
-            groups.setdefault(licence_text(other), []).append(other.name)
-    if not groups:
-        return None
-    parts = [
-        f"{join_words(names[:_MOST_CONTRASTED])}{' and more' * (len(names) > _MOST_CONTRASTED)} "
-        f"({text})"
-        for text, names in list(groups.items())[:2]
-    ]
-    return f"Others differ: {'; '.join(parts)}."
 
 
 def _multilingual_embedders(relatives: Sequence[ModelCard]) -> str:
@@ -204,7 +129,7 @@ def _languages(
     known = [card for card in cards if card.languages]
     if not known:
         return (
-            f"The catalog does not list the languages of {_family(cards)}; its model card at "
+            f"The catalog does not list the languages of {family_words(cards)}; its model card at "
             "the publisher does."
         )
     card = known[0]
@@ -274,17 +199,19 @@ def _parameters(cards: Sequence[ModelCard]) -> str:
 def _context(cards: Sequence[ModelCard], claimed: int | None) -> str:
     known = [card for card in cards if card.context_length]
     if not known:
-        return f"The catalog does not know the context length of {_family(cards)}."
+        return f"The catalog does not know the context length of {family_words(cards)}."
     if _same(known, "context_length"):
         length = known[0].context_length or 0
         if "embedding" in known[0].capabilities:
             return _embedding_context(known[0], length)
         verb = "was" if len(cards) == 1 else "were"
         lead = "" if claimed is None else ("Yes: " if claimed == length else "No: ")
+        subject = sentence(family_words(cards)).rstrip(".")
         return (
-            f"{lead}{sentence(_family(cards)).rstrip('.')} {verb} trained for {tokens(length)} "
-            f"tokens of context ({length:,}). Ollama uses less unless `num_ctx` says otherwise: by default "
-            "4,096 tokens on machines with under 24 GB of VRAM."
+            f"{lead}{subject} {verb} trained for {tokens(length)} "
+            f"tokens of context ({length:,}). Ollama uses less unless `num_ctx` says otherwise: by "
+            "default 4,096 tokens on machines with under 24 GB of VRAM."
+            + "".join(f" {sentence(n)}" for n in known[0].notes if "token" in n or "128K" in n)
         )
     rows = [(card.name, f"{tokens(card.context_length or 0)}") for card in known]
     return paragraphs(
@@ -303,11 +230,32 @@ def _embedding_context(card: ModelCard, length: int) -> str:
     )
 
 
+def compose_ability_list(cards: Sequence[ModelCard], aspect: Aspect, as_of: str) -> str:
+    """Return the families with an ability, those that are not outdated first."""
+    families: dict[str, bool] = {}
+    for card in cards:
+        fresh = "outdated" not in card.cautions
+        families[card.family] = families.get(card.family, False) or fresh
+    current = join_words([f"`{name}`" for name, fresh in families.items() if fresh])
+    older = join_words([f"`{name}`" for name, fresh in families.items() if not fresh])
+    return paragraphs(
+        f"Models with {_ABILITY[aspect]} in the catalog of {as_of}: {current or 'none'}.",
+        f"Older ones that have it too: {older}." if older else None,
+    )
+
+
+def _has_ability(card: ModelCard, aspect: Aspect) -> bool:
+    """Return True when the library lists the ability, or the card's note says so."""
+    if aspect in card.capabilities:
+        return True
+    return aspect == "insert" and any(note.startswith("Completes code") for note in card.notes)
+
+
 def _ability(cards: Sequence[ModelCard], aspect: Aspect, relatives: Sequence[ModelCard]) -> str:
-    having = [card for card in cards if aspect in card.capabilities]
-    lacking = [card for card in cards if aspect not in card.capabilities]
-    others = [c for c in relatives if aspect in c.capabilities and c not in cards]
-    what = _ability_text(aspect)
+    having = [card for card in cards if _has_ability(card, aspect)]
+    lacking = [card for card in cards if not _has_ability(card, aspect)]
+    others = [c for c in relatives if _has_ability(c, aspect) and c not in cards]
+    what = _ABILITY[aspect]
     notes = " ".join(dict.fromkeys(sentence(n) for card in cards for n in card.notes))
     if not lacking:
         return paragraphs(f"Yes: {_names(having)} {_has(having)} {what}.", notes)
@@ -324,16 +272,14 @@ def _has(cards: Sequence[ModelCard]) -> str:
     return "has" if len(cards) == 1 else "have"
 
 
-def _ability_text(aspect: Aspect) -> str:
-    return _ABILITY[aspect]
-
-
 def _release(cards: Sequence[ModelCard]) -> str:
     card = cards[0]
     publisher = f" by {card.publisher}" if card.publisher else ""
+    size = parameters_text(card)
+    parameters = f" It has {size} parameters." if size else ""
     if card.release is None:
-        return f"The catalog does not know when `{card.name}` was released{publisher}."
-    return f"`{card.name}` ({card.title}) was released{publisher} in {card.release}."
+        return f"The catalog does not know when `{card.name}` was released{publisher}.{parameters}"
+    return f"`{card.name}` ({card.title}) was released{publisher} in {card.release}.{parameters}"
 
 
 def _sizes(cards: Sequence[ModelCard]) -> str:

@@ -49,7 +49,7 @@ def answer_recommend(context: Context) -> Part:
     question = context.question
     if question.hosted and not cues.has(_WANTS_LOCAL, question.rest):
         return _hosted_only(question.hosted), ()
-    machine = context.machine()
+    machine = _phone() if _means_a_phone(question) else context.machine()
     needs = needs_of(question)
     role = needs.role
     found = context.tools.recommend_models(machine, needs, words=question.machine_words)
@@ -85,6 +85,19 @@ def answer_recommend(context: Context) -> Part:
     if question.commercial:
         sections.append(("choosing", "Licences"))
     return text, tuple(sections)
+
+
+def _means_a_phone(question: Question) -> bool:
+    small = cues.has(r"\b(?:smart)?phones?\b|\bandroid\b|\biphone\b|\bmobile\b", question.text)
+    return small and question.machine is None
+
+
+def _phone() -> Machine:
+    """Return a phone as it can be described: no GPU that Ollama uses, and little memory."""
+    from assistant.machine.parse import parse_machine
+
+    machine = parse_machine("CPU only, 6GB RAM")
+    return replace(machine, assumptions=("a phone with 6 GB of memory", *machine.assumptions))
 
 
 def _hosted_only(name: str) -> str:

@@ -56,6 +56,20 @@ def answer_facts(context: Context) -> Part:
     return text, sections
 
 
+def answer_ability_list(context: Context) -> Part:
+    """List the current families that have an ability."""
+    from assistant.agent.compose.facts import compose_ability_list
+
+    catalog = context.tools.catalog
+    aspect = context.question.aspect or "tools"
+    having = [
+        card
+        for card in catalog.cards
+        if aspect in card.capabilities and not card.cautions & {"cloud-only", "not-in-library"}
+    ]
+    return compose_ability_list(having, aspect, catalog.as_of), ()
+
+
 def answer_pull(context: Context) -> Part:
     """Say how to get and start a model."""
     from assistant.agent.compose.recommend import compose_pull
