@@ -134,7 +134,9 @@ def _recommend_set(out: Output, needs: Needs, machine_spec: str | None) -> None:
     from assistant.recommend.serialize import set_to_dict
     from assistant.recommend.sets import recommend_set
 
-    found = recommend_set(resolve_machine(machine_spec), load_catalog(), needs=needs)
+    found = recommend_set(
+        resolve_machine(machine_spec), load_catalog(), needs=needs, with_details=out.as_json
+    )
 
     def text() -> str:
         from assistant.cli.recommend_text import render_set

@@ -198,13 +198,18 @@ def _by_speed(option: Option) -> tuple[float, float]:
     return option.speed or 1e9 / read, option.score.quality
 
 
-def pick_option(search: Search, option: Option, labels: tuple[str, ...]) -> Pick:
+def pick_option(
+    search: Search, option: Option, labels: tuple[str, ...], *, with_limits: bool = True
+) -> Pick:
     """Return the pick of an option, with its limits estimated and its reasons written."""
     candidate = option.candidate
     card, tag = candidate.card, candidate.tag
-    estimate = estimate_tag(
-        card, tag, search.machine, num_ctx=option.estimate.num_ctx, with_limits=True
-    ) or option.estimate  # fmt: skip
+    estimate = option.estimate
+    if with_limits:
+        limited = estimate_tag(
+            card, tag, search.machine, num_ctx=estimate.num_ctx, with_limits=True
+        )
+        estimate = limited or estimate
     name = pull_name(card, tag)
     said: list[str | None] = [
         reasons.quality_reason(candidate.quality, search.role, option.score.quality),
