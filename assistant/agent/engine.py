@@ -14,12 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from assistant.agent.answer import answer_question
-from assistant.agent.assemble import assemble, is_enough
-from assistant.agent.evidence import gather_evidence
-from assistant.agent.grounding import ground
 from assistant.agent.model_choice import ChosenModel, choose_model
-from assistant.agent.model_words import ModelWords
-from assistant.agent.prompt import shows_prompt, system_prompt, user_prompt
 from assistant.agent.records import Answer, Citation, Engine, Grounding
 from assistant.agent.tools import DetectMachine, Toolbox
 from assistant.errors import AssistantError, OllamaError
@@ -121,6 +116,12 @@ class _Writing:
 
 def _written_answer(writing: _Writing) -> Answer:
     """Return the answer in the model's words, or the composed one with a note."""
+    from assistant.agent.assemble import assemble, is_enough
+    from assistant.agent.evidence import gather_evidence
+    from assistant.agent.grounding import ground
+    from assistant.agent.model_words import ModelWords
+    from assistant.agent.prompt import shows_prompt
+
     base, chosen = writing.base, writing.chosen
     passages = list(passages_of(base.citations))
     try:
@@ -151,6 +152,7 @@ def _written_answer(writing: _Writing) -> Answer:
 def _write(writing: _Writing, passages: list[CitedPassage]) -> Written:
     """Return what the model writes. Passages that its searches find are added to `passages`."""
     from assistant.agent.loop import write_answer
+    from assistant.agent.prompt import system_prompt, user_prompt
     from assistant.agent.tool_specs import ToolRunner, readable_result
 
     tools = writing.chosen.can_call_tools
