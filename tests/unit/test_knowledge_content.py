@@ -248,7 +248,7 @@ choosing a model by use case | usecases choosing
 best kind of model for instruction following | usecases
 model for a personal assistant | usecases
 model for stem homework | usecases
-story writing model | usecases
+best model for writing stories | usecases
 translation model | usecases languages
 summarizing long documents | usecases
 model for data analysis | usecases
@@ -293,7 +293,7 @@ best quantization for coding | quantization-by-task quantization
 gguf vs gptq vs awq | formats
 onnx format | formats
 pytorch bin files | formats
-import a safetensors folder into ollama | formats modelfiles commands
+import a safetensors folder into ollama | formats modelfiles commands sources-and-names
 best models without a gpu | cpu-only hardware-tiers current-models
 best model for 8gb vram | hardware-tiers current-models
 48 gb of vram | hardware-tiers current-models
@@ -315,12 +315,12 @@ parts of a model file name | sources-and-names glossary
 modelfile parameters | modelfiles
 default context of ollama | context ollama-settings
 flash attention setting | ollama-settings
-kv cache type q8_0 | ollama-settings context
+kv cache type q8_0 | ollama-settings context memory
 ollama num parallel | ollama-settings
 keep alive | ollama-settings
 several gpus in ollama | gpus ollama-settings
 ollama commands list | commands
-pin a model version digest | versions-and-registry
+pin a model version digest | versions-and-registry sources-and-names
 registry of my models | versions-and-registry
 four phases of evaluation | evaluation
 blue green deployment | migration
@@ -343,7 +343,7 @@ is my data private | privacy
 does pruning or distillation shrink models | shrinking
 open webui or continue with ollama | integrations
 prompting a small model, tips | prompting
-temperature for code | prompting modelfiles usecases
+temperature for code | prompting modelfiles usecases code-models
 tokens per second estimate | speed
 hardware for a coding agent | hardware-tiers usecases
 """
