@@ -125,7 +125,8 @@ def _about_model() -> re.Pattern[str]:
     """Words before an amount that make it a need or a size of a model."""
     return re.compile(
         r"\b(?:needs?|needing|requires?|requiring|takes?|taking|uses|eats?|weighs?|consumes?"
-        r"|downloads?|downloading|sizes?|quants?|quantized|file|(?P<is>is|are|was))\b"
+        r"|downloads?|downloading|sizes?|quants?|quantized|file"
+        r"|models?(?=\s+(?:of|under|over|up|at|about|less|more|around|below))|(?P<is>is|are|was))\b"
         r"(?:\s+(?:of|about|only|up|to|around|like|just|more|less|than|at|least|over|under|a|an"
         r"|roughly|approximately|almost|nearly|the|full|whole|total|is|at|~))*\s*[~≈]?\s*$"
     )
