@@ -46,6 +46,7 @@ def imported_by(*arguments: str) -> set[str]:
         ["fit", "--help"],
         ["recommend", "--help"],
         ["ask", "--help"],
+        ["guides", "search", "--help"],
     ],
     ids=" ".join,
 )
@@ -61,6 +62,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
         ["fit", "llama3.1:8b", "--machine", MACHINE],
         ["recommend", "--machine", MACHINE],
         ["ask", "what runs on my 8GB card?"],
+        ["guides", "search", "what is gguf"],
     ],
     ids=" ".join,
 )
