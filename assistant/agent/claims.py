@@ -94,12 +94,13 @@ _AFTER = re.compile(
 )
 _HAVE_AFTER = re.compile(
     r"\s*(?:(?:of )?(?:gpu|cards?|free|available|v?ram|video memory|system (?:ram|memory)|graphics|"
-    r"laptop|machine|computer|pc|mac)\b)",
+    r"laptop|machine|computer|pc|mac)\b|(?:that )?(?:is|are) (?:free|available)\b)",
     re.IGNORECASE,
 )
 _HAVE_BEFORE = re.compile(
     r"\b(?:free|available)(?: (?:gpu |video )?(?:v?ram|memory))?\s*(?::|is|of)?\s*$", re.IGNORECASE
 )
+_OF_BEFORE = re.compile(r"\d ?[KMGT]i?B of (?:the |its |your |a )?$", re.IGNORECASE)
 _NEED_BEFORE = re.compile(
     r"\b(?:needs?|needing|requires?|requiring|takes?(?: up)?|taking|uses?|using|occupies|consumes?|"
     r"weighs?|download(?: size)? (?:is|of)|size (?:is|of))\s+(?:about |around |roughly |only |just |"
@@ -286,14 +287,15 @@ def _tie(
     levels = [c for c in claims if c.kind == "level" and c is not claim and not _of_cache(c, text)]
     earlier = [c.value for c in levels if c.span[1] <= start]
     level = earlier[-1] if earlier else around.level
+    have = _is_had(claim, claims, text)
     window = re.split(r"[;:.!?](?:\s|$)|[|(]", text[max(0, start - 60) : start])[-1]
     return replace(
         claim,
         subject=subject,
         level=level,
         num_ctx=_context_of(claims, text) or around.num_ctx,
-        attribute=_attribute(window, text, end, around.head),
-        have=_is_had(claim, claims, text),
+        attribute=None if have else _attribute(window, text, end, around.head),
+        have=have,
         need=bool(_NEED_BEFORE.search(window) or _NEED_AFTER.match(text, end)),
     )
 
@@ -303,7 +305,8 @@ def _is_had(claim: Claim, claims: list[Claim], text: str) -> bool:
     start, end = claim.span
     if claim.kind != "bytes":
         return False
-    if _HAVE_AFTER.match(text, end) or _HAVE_BEFORE.search(text[max(0, start - 40) : start]):
+    before = text[max(0, start - 40) : start]
+    if _HAVE_AFTER.match(text, end) or _OF_BEFORE.search(before) or _HAVE_BEFORE.search(before):
         return True
     return any(
         other.span[0] > end and other.kind == "bytes" and _HAVE_AFTER.match(text, other.span[1])

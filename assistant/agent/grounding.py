@@ -237,7 +237,7 @@ def _backed(claim: Claim, evidence: Evidence, cited: set[int]) -> bool:
 def _certain(facts: list[Fact], claim: Claim) -> list[Fact]:
     """Return the facts that count: those tied to the subject by a tool, when there are any."""
     subject = claim.subject
-    if subject is None or claim.kind not in _TIED or claim.value in OPENNESS:
+    if subject is None or claim.have or claim.kind not in _TIED or claim.value in OPENNESS:
         return facts
     if claim.kind == "bytes" and not (claim.need or claim.attribute in _OF_ONE_MODEL):
         return facts

@@ -90,7 +90,7 @@ def test_json_says_what_wrote_it_and_what_changed() -> None:
 
 def test_direct_answer_comes_first_even_when_the_model_leaves_it_out(composed: Answer) -> None:
     answer, _, _ = asked(
-        Say("Everything runs on the GPU alone, so no layer has to be read from system RAM.")
+        Say("llama3.1:8b runs on the GPU alone, so no layer has to be read from system RAM.")
     )
     assert answer.engine.kind == "ollama"
     assert answer.text.startswith(composed.text.split("\n\n")[0])
@@ -241,6 +241,13 @@ def test_prompt_that_was_cut_is_noticed() -> None:
         (Say(""), "not backed"),
         (Say("banana " * 300), "repeats itself"),
         (Say("The moon is made of cheese and this is a poem about it, my friend."), "not backed"),
+        (
+            Say(
+                "The case cannot be made here; you can only provide a summary of the question in "
+                "plain prose: the question has no answer."
+            ),
+            "not backed",
+        ),
         (Say("No, it does not fit at all, sorry about that, my dear friend."), "not backed"),
         (Say("It needs 99 GiB. You want a 4 TB card. Use GPT-4 on evil.com."), "not backed"),
         (Say("| | | |\n" * 50), "not backed"),
