@@ -41,6 +41,8 @@ _LINKING: Final = frozenset(
     "with has have having of is are only just about around w that and the a my total size comes"
     " got roughly approximately ~ free says shows reports".split()
 )
+_SEARCHED_FOR: Final = frozenset(("model", "models"))
+"""Directly before an amount these say what is wanted for it: `vision model 8gb`."""
 _WALK: Final = 7
 
 
@@ -169,6 +171,8 @@ def _role_before(amount: Amount, text: str, words: list[_Word], used: int) -> Ro
         role = roles.get(word.text)
         if index and not text[preceding[index - 1].end : word.start].strip(" -"):
             role = roles.get(f"{preceding[index - 1].text}-{word.text}", role)
+        if word.text in _SEARCHED_FOR and at == amount.start:
+            return None
         if role is not None:
             return role
         if word.text not in _LINKING and word.text not in _FREE:
