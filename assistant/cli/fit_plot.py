@@ -93,6 +93,10 @@ def write_plot(
 
 
 def _figure(estimate: FitEstimate, needs: Sequence[tuple[int, MemoryParts]]) -> Figure:
+    import logging
+
+    # It says on stderr when it cannot keep its font cache, which changes nothing here.
+    logging.getLogger("matplotlib").setLevel(logging.CRITICAL)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")

@@ -74,7 +74,7 @@ def _this_computer(*, measure: bool, offline: bool) -> Machine:
 
     from assistant.cli.options import detect_this_machine
     from assistant.machine.detect import detect_machine
-    from assistant.machine.records import Unavailable
+    from assistant.machine.records import OllamaServer, Unavailable
 
     answers: list[tuple[OllamaServer, tuple[Unavailable, ...]]] = []
     asking = threading.Thread(target=lambda: answers.append(_ask_server(offline)), daemon=True)
@@ -83,13 +83,22 @@ def _this_computer(*, measure: bool, offline: bool) -> Machine:
     asking.join(SERVER_BUDGET_S)
     if not answers:
         why = f"the Ollama server did not answer within {SERVER_BUDGET_S:g} s"
-        return dataclasses.replace(
-            machine, unavailable=(*machine.unavailable, Unavailable("ollama", why))
-        )
+        slow = OllamaServer(_configured_url(), reachable=False)
+        answers.append((slow, (Unavailable("ollama", why),)))
     server, problems = answers[0]
     return dataclasses.replace(
         machine, ollama=server, unavailable=(*machine.unavailable, *problems)
     )
+
+
+def _configured_url() -> str:
+    from assistant.errors import UsageError
+    from assistant.ollama.server_address import configured_address
+
+    try:
+        return configured_address().url
+    except UsageError:
+        return ""
 
 
 def _ask_server(offline: bool) -> tuple[OllamaServer, tuple[Unavailable, ...]]:

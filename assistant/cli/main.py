@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 Ollama, 4 nothing fits, 5 partly done, 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,9 @@ from assistant.cli.guides import guides
 from assistant.cli.hardware import hardware
 from assistant.cli.options import examples
 from assistant.cli.recommend import recommend
-from assistant.errors import AssistantError, UsageError
+from assistant.errors import AssistantError, FileProblemError, UsageError
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @click.group(
@@ -58,13 +61,18 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _report(arguments, InterruptedByUserError("Stopped."))
     except click.ClickException as error:
-        return _report(arguments, _usage_error(error))
+        return _report(arguments, _usage_error(error, arguments))
     except AssistantError as error:
         _traceback_if_asked(arguments)
         return _report(arguments, error)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            return _report(arguments, _unexpected(error, arguments))
+        output.discard_stdout()
+        why = (error.strerror or str(error)).lower()
+        return _report(arguments, FileProblemError(f"the output cannot be written: {why}."))
     except Exception as error:  # noqa: BLE001  the outermost layer explains everything
-        shown = _traceback_if_asked(arguments)
-        return _report(arguments, _unexpected(error, traceback_shown=shown))
+        return _report(arguments, _unexpected(error, arguments))
 
 
 def main() -> NoReturn:
@@ -91,17 +99,19 @@ def _report(arguments: Sequence[str], error: AssistantError) -> int:
     return error.exit_code
 
 
-def _usage_error(error: click.ClickException) -> UsageError:
+def _usage_error(error: click.ClickException, arguments: Sequence[str]) -> UsageError:
     """Return click's complaint as ours: a sentence, and the help to ask for."""
     ctx = getattr(error, "ctx", None)
     message = error.format_message().strip()
     message = message[:1].lower() + message[1:] if message[1:2].islower() else message
-    path = ctx.command_path if ctx is not None else "assistant"
+    named = next((argument for argument in arguments if argument in cli.commands), "")
+    path = ctx.command_path if ctx is not None else f"assistant {named}".strip()
     return UsageError(message, hint=f"See: {path} --help")
 
 
-def _unexpected(error: Exception, *, traceback_shown: bool) -> AssistantError:
-    """Return an exception nobody foresaw as one sentence."""
+def _unexpected(error: Exception, arguments: Sequence[str]) -> AssistantError:
+    """Return an exception nobody foresaw as one sentence, after its traceback if asked for."""
+    traceback_shown = _traceback_if_asked(arguments)
     said = str(error).strip().partition("\n")[0]
     name = type(error).__name__
     hint = "This is a defect of the program."

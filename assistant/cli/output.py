@@ -240,6 +240,12 @@ def write_traceback() -> None:
     _write(sys.stderr, traceback.format_exc())
 
 
+def discard_stdout() -> None:
+    """Let what is still to be written to a standard output that failed go nowhere."""
+    if sys.stdout is not None:
+        _silence(sys.stdout)
+
+
 def wants_color(stream: TextIO | None) -> bool:
     """True when escape codes are welcome: NO_COLOR, then FORCE_COLOR, then the terminal."""
     if os.environ.get("NO_COLOR") or stream is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,6 +150,23 @@ def test_the_catalogs_name_is_shown_for_a_loose_one(run_cli: RunCli) -> None:
         run_cli("fit", "LLAMA3.1:8B-q4", *MACHINE, "--json").json["data"]["estimates"][0]["model"]
         == "LLAMA3.1:8B-q4"
     )
+
+
+def test_an_option_without_its_value_names_the_commands_help(run_cli: RunCli) -> None:
+    result = run_cli("fit", "llama3.1:8b", "--kv-cache-type")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, "See: assistant fit --help")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", [["--help"], ["fit", "llama3.1:8b", *MACHINE]])
+def test_a_full_disk_is_no_defect_of_the_program(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "assistant", *arguments],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "Error: the output cannot be written: no space left on device.\n"
 
 
 def test_a_language_by_name(run_cli: RunCli) -> None:

@@ -174,7 +174,11 @@ def test_a_server_that_is_slow_costs_its_budget_only(
         started = time.perf_counter()
         data = run_cli("hardware", "--json").json["data"]
         took = time.perf_counter() - started
+        shown = run_cli("hardware").stdout
     assert "did not answer within 1 s" in data["unavailable"][-1]["why"]
+    assert (data["ollama"]["reachable"], data["ollama"]["url"]) == (False, f"http://{server.host}")
+    assert "no Ollama server" in shown.splitlines()[0]
+    assert "did not answer within 1 s" in " ".join(shown.split())
     assert took < 3
 
 
