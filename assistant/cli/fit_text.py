@@ -289,7 +289,7 @@ def _next(estimate: FitEstimate, machine: Machine, machine_spec: str | None) -> 
     if not best:
         spec = f' --machine "{machine_spec}"' if machine_spec else ""
         return f"Next: assistant recommend{spec}"
-    if estimate.source in ("catalog", "registry"):
+    if estimate.source in ("catalog", "registry") and estimate.pullable:
         return f"Next: ollama pull {estimate.resolved}"
     return ""
 

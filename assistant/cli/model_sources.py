@@ -65,6 +65,8 @@ class Sources:
         except UnknownModelError as unknown:
             if self._load().near_names(text):
                 return unknown
+            message = f"{text.strip()!r} is not in the catalog, and its registry: {error.message}"
+            return type(error)(message, hint="Check the name, and the network.")
         return error
 
     def shown_name(self, estimate: FitEstimate) -> str:

@@ -10,6 +10,7 @@ from assistant.cli.options import (
     NumCtx,
     examples,
     machine_option,
+    offline_option,
     output_options,
     resolve_machine,
 )
@@ -65,6 +66,7 @@ ROLE_HELP: Final = (
 )
 @click.option("--autocomplete", is_flag=True, help="Code completed at the cursor (fill-in-middle).")
 @machine_option
+@offline_option
 @output_options
 def recommend(
     out: Output,
@@ -75,11 +77,12 @@ def recommend(
     prefer: Literal["speed", "quality", "balance"],
     autocomplete: bool,
     machine_spec: str | None,
+    offline: bool,  # noqa: ARG001  it never uses a network; --offline may be said all the same
 ) -> None:
     """Pick the models that suit a role and fit this machine.
 
     Quality comes from published scores, each cited; memory and speed are estimated for this
-    machine. Nothing is downloaded.
+    machine. Nothing is downloaded, and no network is used.
     """
     import gc
 

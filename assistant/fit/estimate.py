@@ -106,6 +106,7 @@ def estimate_fit(
         limits=limits,
         missing_bytes=missing,
         num_gpu=_num_gpu(options),
+        pullable=facts.pullable,
         remedies=remedies,
         notes=estimate_notes(facts, run.choices, run.cache, placed, num_gpu=_num_gpu(options)),
         assumptions=estimate_assumptions(facts, room, run.choices),

@@ -115,9 +115,7 @@ def full_cells(num_ctx: int, *, padding: int = CELL_PADDING) -> int:
     return pad(num_ctx, padding)
 
 
-def window_cells(
-    num_ctx: int, window: int, num_batch: int, *, padding: int = CELL_PADDING
-) -> int:
+def window_cells(num_ctx: int, window: int, num_batch: int, *, padding: int = CELL_PADDING) -> int:
     """Return the cells of one sequence in a block that keeps `window` tokens."""
     return pad(min(full_cells(num_ctx, padding=padding), window + num_batch), padding)
 

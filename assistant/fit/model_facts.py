@@ -89,6 +89,10 @@ def facts_from_card(card: ModelCard, tag: Tag) -> ModelFacts:
         arch = _with_context(arch, context)
         weights = _card_weights(card, tag, arch, quantization)
     _note_latent_attention(card, arch, notes)
+    if not tag.in_library and tag.pullable is False:
+        notes.append(f"Ollama's library has no {tag.name}: this is what such a file would take")
+    if "incompatible" in card.cautions:
+        notes.extend(card.notes or ("Ollama refuses the library's file of this model",))
     known = card.architecture_confidence != "doubtful" and tag.exactness != "listed"
     return ModelFacts(
         name=tag.name,
@@ -103,9 +107,9 @@ def facts_from_card(card: ModelCard, tag: Tag) -> ModelFacts:
         parameters_active=card.parameters_active,
         capabilities=card.capabilities if tag.capabilities is None else tag.capabilities,
         notes=tuple(notes),
-        exact=known and (tag.architecture or card.architecture) is not None,
+        exact=known and tag.in_library and (tag.architecture or card.architecture) is not None,
         file_bytes=tag.model_bytes or round(weights.file_bytes + tokenizer_bytes(arch)) + inline,
-        pullable=tag.pullable,
+        pullable=tag.pullable and "incompatible" not in card.cautions,
     )
 
 

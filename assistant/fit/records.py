@@ -183,6 +183,7 @@ class FitEstimate:
     limits: Limits
     missing_bytes: int = 0
     num_gpu: int | None = None
+    pullable: bool = True
     remedies: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()

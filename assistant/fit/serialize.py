@@ -44,6 +44,7 @@ def estimate_to_dict(estimate: FitEstimate) -> dict[str, Any]:
             "best_quantization_on_gpu": estimate.limits.best_quantization_on_gpu,
             "trained_num_ctx": estimate.limits.trained_num_ctx,
         },
+        "pullable": estimate.pullable,
         "missing_bytes": estimate.missing_bytes,
         "remedies": list(estimate.remedies),
         "notes": list(estimate.notes),

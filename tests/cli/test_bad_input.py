@@ -172,3 +172,21 @@ def test_a_full_disk_is_no_defect_of_the_program(arguments: list[str]) -> None:
 def test_a_language_by_name(run_cli: RunCli) -> None:
     by_name = run_cli("recommend", "--role", "chat", "--lang", "German", *MACHINE)
     assert by_name.stdout == run_cli("recommend", "--role", "chat", "--lang", "de", *MACHINE).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["llama3.1:8b", "--quant", "iq2_xs"], "the library has no llama3.1:8b-IQ2_XS"),
+        (["llama3.2-vision:11b"], "refuses this library file"),
+    ],
+)
+def test_what_cannot_be_pulled_is_not_proposed(
+    run_cli: RunCli, arguments: list[str], said: str
+) -> None:
+    result = run_cli("fit", *arguments, "--offline", *MACHINE)
+    assert result.exit_code == 0
+    assert said in " ".join(result.stdout.split()).replace("Ollama's library", "the library")
+    assert "ollama pull" not in result.stdout
+    data = run_cli("fit", *arguments, "--offline", "--json", *MACHINE).json["data"]
+    assert data["estimates"][0]["pullable"] is False
