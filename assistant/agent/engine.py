@@ -78,7 +78,7 @@ def answer_with_engine(
         detect=detect,
         run_options=run_options,
     )
-    if no_llm or not base.answered:
+    if no_llm or not base.answered or not (base.tool_calls or base.citations):
         return base
     from assistant.ollama.client import OllamaClient
     from assistant.ollama.server_address import configured_address

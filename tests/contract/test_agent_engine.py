@@ -282,11 +282,12 @@ def test_no_server_means_the_composed_answer_without_a_note(composed: Answer) ->
     assert answer.engine.note is None
 
 
-def test_no_llm_and_out_of_scope_ask_no_model() -> None:
+def test_no_llm_out_of_scope_and_unknown_models_ask_no_model() -> None:
     script = Script([Say(GOOD)])
     with serving({NAME: ServedModel(script)}) as server:
         answer_with_engine(QUESTION, server=server.address, no_llm=True, detect=here)
         answer_with_engine("what is the capital of france?", server=server.address, detect=here)
+        answer_with_engine("does llama9 8b fit in 8 GB?", server=server.address, detect=here)
     assert script.asked == []
 
 
