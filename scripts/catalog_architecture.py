@@ -113,7 +113,8 @@ def add_window_pattern(fields: Row, arch: Row) -> None:
     period, last = pattern["period"], pattern["full_attention_position"] == "last"
     by_period = [i for i in range(count) if i % period == (period - 1 if last else 0)]
     if fields["name"] == "gemma4" or (full is not None and full != by_period):
-        fields["sliding_window_pattern"] = [int(i not in full) for i in range(count)]
+        unwindowed = by_period if full is None else full
+        fields["sliding_window_pattern"] = [int(i not in unwindowed) for i in range(count)]
     elif last or fields["name"] in {"laguna", "smallthinker", "cohere2moe"}:
         fields["sliding_window_pattern"] = period
     else:
@@ -238,4 +239,4 @@ def vision_bytes(fact: Row) -> int | None:
     merger = merged_width**2 + merged_width * fact["arch"]["embedding_length"]
     patch = 2 * 3 * vision["patch_size"] ** 2 * width
     positions = 48 * 48 * width
-    return 2 * (vision["depth"] * block + merger + patch) + 4 * positions
+    return int(2 * (vision["depth"] * block + merger + patch) + 4 * positions)
