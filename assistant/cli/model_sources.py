@@ -65,7 +65,7 @@ class Sources:
         except UnknownModelError as unknown:
             if self._load().near_names(text):
                 return unknown
-            message = f"{text.strip()!r} is not in the catalog, and its registry: {error.message}"
+            message = f"{text.strip()!r} is not in the catalog; {error.message}"
             return type(error)(message, hint="Check the name, and the network.")
         return error
 
