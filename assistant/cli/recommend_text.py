@@ -76,7 +76,8 @@ def _set_headline(found: RecommendedSet) -> str:
     used = f"{gib(found.together_bytes)} of {gib(found.memory_bytes)}"
     if found.swapped:
         turns = " and ".join(found.swapped)
-        return f"For {describe(found.machine)}: {listed}; {turns} takes turns with the others."
+        verb = "take" if len(found.swapped) > 1 else "takes"
+        return f"For {describe(found.machine)}: {listed}; {turns} {verb} turns with the others."
     return f"For {describe(found.machine)}: {listed} fit together, {used}."
 
 
@@ -210,10 +211,21 @@ def _next(best: Pick, spec: str | None, *, width: int) -> str:
 
 
 def _set_table(found: RecommendedSet, *, width: int) -> str:
+    """Return the table of a set; what is told elsewhere is left out where it would be too wide."""
     memory = "VRAM" if found.on_gpu else "RAM"
+    names = ("role", "model", "download", memory, "context", "tokens/s", "")
     rows = [_set_row(member, found.on_gpu) for member in found.members]
-    headers = ["role", "model", "download", memory, "context", "tokens/s", ""]
-    return table(headers, rows, align="llrrrr", width=width, indent="  ")
+    cells = zip(*rows, strict=True)
+    columns = [
+        (name, side, list(each)) for name, side, each in zip(names, "llrrrrl", cells, strict=True)
+    ]
+    drawn = _drawn(columns, width)
+    for dropped in ("", "context", "download"):
+        if max(map(len, drawn.splitlines())) <= width:
+            break
+        columns = [column for column in columns if column[0] != dropped]
+        drawn = _drawn(columns, width)
+    return drawn
 
 
 def _set_row(member: SetMember, on_gpu: bool) -> list[str]:

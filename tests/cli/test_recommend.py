@@ -123,3 +123,14 @@ def test_bad_input_is_a_usage_error(run_cli: RunCli, arguments: tuple[str, ...])
     assert done.exit_code == 2
     assert done.stdout == ""
     assert done.stderr.startswith("Error: ")
+
+
+@pytest.mark.parametrize("columns", ["80", "60"])
+def test_a_set_with_swapped_roles_stays_in_its_columns(
+    run_cli: RunCli, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    shown = run_cli("recommend", "--machine", "CPU only, 4GB RAM", "--prefer", "speed").stdout
+    assert "chat and code take turns" in " ".join(shown.split())
+    lines = [line for line in shown.splitlines() if not line.startswith("Why: ")]
+    assert max(map(len, lines)) <= int(columns)
