@@ -174,6 +174,9 @@ def _read_unknown(catalog: Catalog, words: str) -> str | None:
         asked = words.lower().find(version.split()[-1])
         if not any(start <= asked < end for start, end in spans):
             return version
+    for written in re.finditer(r"\b([a-z][a-z0-9._-]+):[a-z0-9][\w.-]*", words, re.IGNORECASE):
+        if catalog.named(written.group()) is None and not catalog.family(written[1]):
+            return written.group()
     card = re.search(r"\b(rtx|gtx|rx|arc)[ -]?([ab]?\d{3,4})\b", words, re.IGNORECASE)
     if card is None or find_device_hits(words):
         return None

@@ -121,7 +121,7 @@ def wants_commercial(text: str) -> bool:
     """Return True when the use is commercial."""
     return has(
         r"\bcommercial\w*|\bcompany\b|\bbusiness\b|\bfor work\b|\bat work\b|\benterprise"
-        r"|\bsell\b|\bpaid\b|\brestricted\b|\bresearch[- ]only\b|\b(?:web)?shop\b|\bmy (?:startup|product|customers?)\b|\bclients?\b",
+        r"|\bsell\b|\bpaid\b|\brestricted\b|\bresearch[- ]only\b|\b(?:web)?shop\b|\bmy (?:startup|product|customers?|apps?|saas|website|service)\b|\bclients?\b",
         text,
     )
 

@@ -193,7 +193,7 @@ def _search(query: str, passages: list[CitedPassage]) -> dict[str, Any]:
     from assistant.knowledge.search import search_guides
 
     rows = []
-    for found in search_guides(query).passages:
+    for found in search_guides(query, dense="load").passages:
         p = found.passage
         passage = CitedPassage(p.guide, p.section, p.text, p.origin)
         if passage not in passages:

@@ -193,6 +193,8 @@ def _wants_explanation(question: Question, rest: str) -> bool:
         return True
     if question.machine or question.num_ctx or question.aspect in _TABLED:
         return False
+    if question.aspect == "context" and cues.has(r"\bcontext (?:window|length|size)\b", rest):
+        return False
     return cues.has(_EXPLAINED, rest)
 
 
@@ -241,6 +243,7 @@ _NO_MODEL: Final[Sequence[Rule]] = (
             and cues.has(r"\bwhich\b.{0,24}\bmodels\b.{0,12}\b(?:support|have|can|do)\b", rest)
         ),
     ),
+    ("guides", lambda q, _: cues.has(r"\b(?:buy|buying|upgrade to|worth buying)\b", q.text)),
     ("my_machine", lambda q, _: q.machine is None and cues.has(_OWN_COMPUTER, q.text)),
     ("compare_machines", lambda q, _: bool(q.alternatives)),
     (

@@ -43,6 +43,8 @@ _LINKING: Final = frozenset(
 )
 _SEARCHED_FOR: Final = frozenset(("model", "models"))
 """Directly before an amount these say what is wanted for it: `vision model 8gb`."""
+_ABSENT: Final = frozenset(("no", "without"))
+"""Before a card's name they say that the amount behind it is RAM: `no gpu 8gb`."""
 _WALK: Final = 7
 
 
@@ -173,6 +175,8 @@ def _role_before(amount: Amount, text: str, words: list[_Word], used: int) -> Ro
             role = roles.get(f"{preceding[index - 1].text}-{word.text}", role)
         if word.text in _SEARCHED_FOR and at == amount.start:
             return None
+        if role == "vram" and index and preceding[index - 1].text in _ABSENT:
+            return "ram"
         if role is not None:
             return role
         if word.text not in _LINKING and word.text not in _FREE:

@@ -182,3 +182,15 @@ def test_damaged_history_is_forgotten_and_unwritable_one_is_explained(tmp_path: 
     blocked = tmp_path / "file"
     blocked.write_text("")
     assert "could not be kept" in (write_history(["a"], blocked) or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("is zorblax:7b good for code?", "There is no `zorblax:7b`"),
+        ("specs of llama 7 please", "There is no Llama 7"),
+        ("does the rtx 6090 have 48gb", "There is no RTX 6090"),
+    ],
+)
+def test_what_does_not_exist_is_said_and_not_guessed(text: str, named: str) -> None:
+    assert answer_question(text).text.startswith(named)

@@ -22,6 +22,16 @@ LANGUAGE_NAMES = {
     "id": "Indonesian", "ms": "Malay", "tl": "Tagalog", "zh": "Chinese", "ja": "Japanese",
     "ko": "Korean", "sw": "Swahili", "ca": "Catalan", "hr": "Croatian", "sr": "Serbian",
     "sl": "Slovenian", "et": "Estonian", "lv": "Latvian", "lt": "Lithuanian",
+    "af": "Afrikaans", "am": "Amharic", "as": "Assamese", "az": "Azerbaijani", "be": "Belarusian",
+    "br": "Breton", "bs": "Bosnian", "ceb": "Cebuano", "cy": "Welsh", "eo": "Esperanto", "eu":
+    "Basque", "fy": "Frisian", "ga": "Irish", "gd": "Scottish Gaelic", "gl": "Galician", "gu":
+    "Gujarati", "ha": "Hausa", "ht": "Haitian Creole", "hy": "Armenian", "is": "Icelandic", "jv":
+    "Javanese", "ka": "Georgian", "kk": "Kazakh", "km": "Khmer", "kn": "Kannada", "ku": "Kurdish",
+    "ky": "Kyrgyz", "la": "Latin", "lo": "Lao", "mg": "Malagasy", "mk": "Macedonian", "ml":
+    "Malayalam", "mn": "Mongolian", "mr": "Marathi", "my": "Burmese", "ne": "Nepali", "om":
+    "Oromo", "or": "Odia", "pa": "Punjabi", "ps": "Pashto", "qu": "Quechua", "sa": "Sanskrit",
+    "sd": "Sindhi", "si": "Sinhala", "so": "Somali", "sq": "Albanian", "su": "Sundanese", "ug":
+    "Uyghur", "uz": "Uzbek", "xh": "Xhosa", "yi": "Yiddish", "yo": "Yoruba",
 }  # fmt: skip
 
 _NUMBER_WORDS = (
@@ -132,7 +142,7 @@ def _languages(
             f"The catalog does not list the languages of {family_words(cards)}; its model card at "
             "the publisher does."
         )
-    card = known[0]
+    card = max(known, key=lambda card: len(card.languages or ()))
     spoken = card.languages or ()
     count = len(spoken)
     word = _NUMBER_WORDS[count] if count < len(_NUMBER_WORDS) else str(count)
@@ -149,7 +159,7 @@ def _languages(
     if "multilingual" in asked.lower() and count == 1:
         return f"No: {text}"
     if not wanted:
-        return text
+        return f"Yes: {text}" if "multilingual" in asked.lower() else text
     if missing:
         names = join_words([LANGUAGE_NAMES.get(code, code) for code in missing])
         return f"No, not officially {names}: {text}"
@@ -247,6 +257,8 @@ def compose_ability_list(cards: Sequence[ModelCard], aspect: Aspect, as_of: str)
 def _has_ability(card: ModelCard, aspect: Aspect) -> bool:
     """Return True when the library lists the ability, or the card's note says so."""
     if aspect in card.capabilities:
+        return True
+    if any(aspect in (tag.capabilities or ()) for tag in card.tags):
         return True
     return aspect == "insert" and any(note.startswith("Completes code") for note in card.notes)
 

@@ -201,13 +201,19 @@ def _assumptions(machine: Machine, best: Pick, *, detected: bool) -> list[str]:
     return found
 
 
+def _is_licence(name: str | None, wanted: str) -> bool:
+    """Return True for the licence itself: `Modified MIT` is not MIT."""
+    key = re.sub(r"[^a-z0-9]", "", (name or "").lower())
+    return key.startswith(re.sub(r"[^a-z0-9]", "", wanted.lower()))
+
+
 def compose_licence_list(cards: Sequence[ModelCard], licences: Sequence[str], as_of: str) -> str:
     """Return the models of the catalog under each of `licences`, by family."""
     blocks = []
     for licence in licences:
         families: dict[str, list[ModelCard]] = {}
         for card in cards:
-            if licence.lower() in (card.licence.name or "").lower().split(" ")[0]:
+            if _is_licence(card.licence.name, licence):
                 families.setdefault(card.name.split(":")[0], []).append(card)
         if not families:
             blocks.append(f"No model in the catalog is under {licence}.")

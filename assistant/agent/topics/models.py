@@ -83,8 +83,14 @@ def answer_unknown_model(context: Context) -> Part:
     asked = context.question.unknown_model or ""
     if asked.split()[0] in ("RTX", "GTX", "RX", "Arc"):
         return _unknown_device(asked), ()
-    brand = asked.split()[0].lower()
     catalog = context.tools.catalog
+    if ":" in asked:
+        near = ", ".join(f"`{name}`" for name in catalog.near_names(asked))
+        return (
+            f"There is no `{asked}` in the catalog of {catalog.as_of}, so nothing can be said "
+            f"about it.{f' Did you mean {near}?' if near else ''}"
+        ), ()
+    brand = asked.split()[0].lower()
     families = [f for f in catalog.family_names() if f.startswith(brand)]
     newest = sorted(families, key=lambda f: catalog.family(f)[0].release or "", reverse=True)
     names = ", ".join(f"`{name}`" for name in newest[:8])
