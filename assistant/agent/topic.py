@@ -225,7 +225,7 @@ _NO_MODEL: Final[Sequence[Rule]] = (
         "licence_list",
         lambda _, rest: (
             cues.has(r"\blicen[cs]e|\bapache\b|\bmit\b", rest)
-            and cues.has(r"\b(?:which|what|list|models?)\b", rest)
+            and cues.has(r"\b(?:which|what|list)\b", rest)
         ),
     ),
     (

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from assistant.cli.options import examples, machine_option, output_options
+from assistant.cli.options import (
+    detect_this_machine,
+    examples,
+    machine_option,
+    offline_option,
+    output_options,
+)
 from assistant.cli.output import Output
 
 if TYPE_CHECKING:
@@ -31,6 +37,7 @@ MAX_QUESTION_CHARACTERS: Final = 4000
 @click.option("--model", metavar="NAME", help="The installed model that writes the answer.")
 @click.option("--no-llm", is_flag=True, help="Compose the answer without a language model.")
 @machine_option
+@offline_option
 @output_options
 def ask(
     out: Output,
@@ -39,6 +46,7 @@ def ask(
     model: str | None,
     no_llm: bool,
     machine_spec: str | None,
+    offline: bool,
 ) -> None:
     """Answer a question about models and machines.
 
@@ -53,7 +61,12 @@ def ask(
     from assistant.agent.history import read_history, write_history
     from assistant.agent.records import answer_to_dict
     from assistant.cli.environment import environment_run_options
+    from assistant.ollama.server_address import configured_address
 
+    if offline and not configured_address().is_local:
+        if model:
+            raise click.UsageError("--offline forbids the server elsewhere that --model needs.")
+        no_llm = True
     text = _read_question(out, question)
     start = time.perf_counter()
     machine = None
@@ -69,6 +82,7 @@ def ask(
             machine=machine,
             model=model,
             no_llm=no_llm,
+            detect=detect_this_machine,
             run_options=environment_run_options(),
         )
     elapsed = time.perf_counter() - start

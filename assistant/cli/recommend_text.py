@@ -220,7 +220,7 @@ def _set_table(found: RecommendedSet, *, width: int) -> str:
         (name, side, list(each)) for name, side, each in zip(names, "llrrrrl", cells, strict=True)
     ]
     drawn = _drawn(columns, width)
-    for dropped in ("", "context", "download"):
+    for dropped in ("", "context", "download", "tokens/s"):
         if max(map(len, drawn.splitlines())) <= width:
             break
         columns = [column for column in columns if column[0] != dropped]

@@ -25,7 +25,7 @@ def find_unknown_version(families: Iterable[str], text: str) -> str | None:
     known = {re.sub(r"[^a-z0-9.]", "", family.lower()) for family in families}
     for match in _VERSION.finditer(text):
         brand, version = match[1].lower(), match[2]
-        if version == "1" or any(name.startswith(f"{brand}{version}") for name in known):
+        if version in {"1", "1.5"} or any(name.startswith(f"{brand}{version}") for name in known):
             continue
         return f"{match[1].capitalize()} {version}"
     return None

@@ -42,7 +42,7 @@ MUCH: Final = 10.0
 """Percent of perplexity from which a smaller model serves better."""
 EVIDENCE: Final = (
     "Perplexity over 16-bit on Llama 3 8B: Q8_0 +0.04 %, Q6_K +0.35, Q5_K_M +0.9, Q4_K_M +2.8, "
-    "Q2_K +56 (llama.cpp pull request 6936).",
+    "Q2_K +56 (llama.cpp, tools/perplexity).",
     "Over 500,000 evaluations of Llama 3.1 put 4-bit weights within 1 to 2 % of 16-bit on tasks "
     "(arXiv 2411.02355).",
 )

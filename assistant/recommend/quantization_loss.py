@@ -1,14 +1,14 @@
 """How much quality a quantization costs, from published measurements.
 
 What has been measured for many types on the same model is perplexity against the 16-bit file.
-`PERPLEXITY_INCREASE` holds typical values for models trained as long as today's are:
+`PERPLEXITY_INCREASE` holds what llama.cpp measured on Llama 3 8B without an importance matrix
+(tools/perplexity/README.md, "LLaMA 3 8b Scoreboard"); IQ4_XS and Q2_K_S are its rows with one.
 
-* Llama 3 8B (llama.cpp pull request 6936): Q8_0 0.04 %, Q6_K 0.35, Q5_K_M 0.9, Q4_K_M 2.8,
-  Q4_0 7.5, Q2_K 56. Llama 3 70B: Q5_K_M 1.2, Q4_K_M 4.8, Q3_K_M 18.8, Q2_K 69.
+* Llama 3 70B loses more: Q5_K_M 1.2, Q4_K_M 4.8, Q3_K_M 18.8, Q2_K 69.
 * Older models lose less: LLaMA 1 7B Q4_K_M 0.9, Q4_K_S 1.7, Q4_1 2.7, Q3_K_M 4.2;
   Llama 2 70B Q4_K_M 1.2, Q3_K_M 4.7, Q2_K 8.8.
-* The types between are set by the ratios on LLaMA 1. QAT builds lose about half of what Q4_0
-  does (Google on Gemma 3, 2025). MXFP4 is what gpt-oss was trained in: nothing is lost.
+* QAT builds lose about half of what Q4_0 does (Google on Gemma 3, 2025). MXFP4 is what gpt-oss
+  was trained in: nothing is lost.
 
 Scores on tasks fall less than perplexity rises: over half a million evaluations of Llama 3.1
 put 4-bit weights within 1 to 2 % of 16-bit (arXiv 2411.02355), which `SCORE_PER_PERPLEXITY`
@@ -23,9 +23,9 @@ from typing import Final
 
 PERPLEXITY_INCREASE: Final = {
     "F32": 0.0, "F16": 0.0, "BF16": 0.0, "MXFP4": 0.0,
-    "Q8_0": 0.05, "Q6_K": 0.4, "Q5_K_M": 1.0, "Q5_K_S": 1.3, "Q5_1": 1.4, "Q5_0": 1.8,
-    "IQ4_XS": 3.6, "Q4_K_M": 2.8, "Q4_K_S": 5.0, "Q4_1": 7.0, "Q4_0": 7.5,
-    "Q3_K_L": 10.0, "Q3_K_M": 13.0, "Q3_K_S": 18.0, "Q2_K": 56.0, "Q2_K_S": 65.0,
+    "Q8_0": 0.04, "Q6_K": 0.35, "Q5_K_M": 0.91, "Q5_K_S": 1.68, "Q5_1": 1.70, "Q5_0": 2.11,
+    "IQ4_XS": 3.66, "Q4_K_M": 2.82, "Q4_K_S": 4.31, "Q4_1": 7.24, "Q4_0": 7.52,
+    "Q3_K_L": 8.93, "Q3_K_M": 10.54, "Q3_K_S": 26.2, "Q2_K": 56.5, "Q2_K_S": 49.6,
 }  # fmt: skip
 """Percent, against the 16-bit file. See the module's docstring for each source."""
 QAT_SHARE: Final = 0.46

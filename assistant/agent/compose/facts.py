@@ -258,8 +258,6 @@ def _has_ability(card: ModelCard, aspect: Aspect) -> bool:
     """Return True when the library lists the ability, or the card's note says so."""
     if aspect in card.capabilities:
         return True
-    if any(aspect in (tag.capabilities or ()) for tag in card.tags):
-        return True
     return aspect == "insert" and any(note.startswith("Completes code") for note in card.notes)
 
 
@@ -268,10 +266,15 @@ def _ability(cards: Sequence[ModelCard], aspect: Aspect, relatives: Sequence[Mod
     lacking = [card for card in cards if not _has_ability(card, aspect)]
     others = [c for c in relatives if _has_ability(c, aspect) and c not in cards]
     what = _ABILITY[aspect]
+    tags = [t.name for c in cards for t in c.tags if aspect in (t.capabilities or ())]
     notes = " ".join(dict.fromkeys(sentence(n) for card in cards for n in card.notes))
     if not lacking:
         return paragraphs(f"Yes: {_names(having)} {_has(having)} {what}.", notes)
     if not having:
+        if tags:
+            listed = join_words([f"`{tag}`" for tag in tags[:3]])
+            lead = f"Only with the right build: {listed} {_has(cards)} {what}."
+            return paragraphs(lead, notes)
         contrast = f"{_names(others)} {_has(others)} it." if others else None
         lead = f"No: the catalog lists no {what} for {_names(lacking)}."
         return paragraphs(" ".join(filter(None, (lead, contrast))), notes)
