@@ -65,9 +65,7 @@ def test_bad_input_is_one_sentence(
     assert "Traceback" not in result.stderr
 
 
-def test_offline_asks_no_server_elsewhere(
-    run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offline_asks_no_server_elsewhere(run_cli: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "http://192.0.2.1:11434")
     assert run_cli("ask", "--offline", "what is gguf?").exit_code == 0
     refused = run_cli("ask", "--offline", "--model", "m", "what is gguf?")
