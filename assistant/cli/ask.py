@@ -83,6 +83,7 @@ def ask(
             model=model,
             no_llm=no_llm,
             detect=detect_this_machine,
+            on_model=lambda chosen: out.note(f"{chosen.name} writes the answer; Ctrl-C stops it."),
             run_options=environment_run_options(),
         )
     elapsed = time.perf_counter() - start
@@ -103,8 +104,8 @@ def _engine_note(answer: Answer) -> str | None:
     if engine.kind == "offline":
         return engine.note
     changed = len(grounding.replaced) + len(grounding.dropped)
-    checked = f"; {changed} unbacked parts replaced or left out" if changed else ""
-    return f"Written by {engine.model}, checked against the tools{checked}."
+    left = f"; {changed} unbacked parts were replaced or left out" if changed else ""
+    return f"What {engine.model} wrote was checked against the tools{left}."
 
 
 def _read_question(out: Output, words: tuple[str, ...]) -> str:
