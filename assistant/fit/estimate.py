@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from assistant.fit.calibration import calibrated_speed
 from assistant.fit.compute_buffer import compute_buffers
 from assistant.fit.kv_cache import CacheBytes, cache_bytes
 from assistant.fit.notes import estimate_assumptions, estimate_notes
@@ -83,6 +84,15 @@ def estimate_fit(
             host_weight_bytes=placed.host.weights_bytes,
             parameters_active=facts.parameters_active,
         )
+        if machine.measured_runs:
+            speed = calibrated_speed(
+                speed,
+                machine.measured_runs,
+                model=facts.resolved,
+                quantization=facts.quantization,
+                num_ctx=choices.num_ctx,
+                verdict=placement.verdict,
+            )
     return FitEstimate(
         model=facts.name,
         resolved=facts.resolved,

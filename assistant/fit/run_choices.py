@@ -165,6 +165,17 @@ def automatic_batch(
     return batch
 
 
+def displaces_others(facts: ModelFacts, *, tokens: int, num_batch: int, available: int) -> bool:
+    """Return whether Ollama unloads the idlest model before it loads this one beside it.
+
+    It does when its prediction for `tokens` of context in all, with a surcharge for the large
+    batches of models that generate text, is more than 80 % of the memory that is free on the
+    GPUs (server/sched.go, `load`; MEMORY_MODEL 4.3).
+    """
+    surcharge = 0 if facts.architecture.is_embedding else _SURCHARGE.get(num_batch, 0)
+    return predict_vram(facts, tokens) + surcharge > available * _FIT_PERCENT // 100
+
+
 def _batch_fits(batch: int, predicted: int, available: int) -> bool:
     if not predicted or not available:
         return True

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from assistant.errors import AssistantError, FileProblemError
 from assistant.knowledge.embedder_choice import KINDS, ChosenEmbedder, EmbedderKind
-from assistant.knowledge.lock import writing
+from assistant.lock import writing
 from assistant.knowledge.passages import Origin, Passage, vector_id
 from assistant.paths import data_folder
 

@@ -20,7 +20,7 @@ from typing import Final
 from assistant.errors import AssistantError, FileProblemError, UsageError
 from assistant.knowledge.bm25 import weigh
 from assistant.knowledge.documents import Document, file_digest, find_files, read_document
-from assistant.knowledge.lock import writing
+from assistant.lock import writing
 from assistant.knowledge.note_store import (
     FORMAT,
     SCHEMA,

@@ -94,6 +94,27 @@ class OllamaServer:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredRun:
+    """How fast one model really was on this machine, and what had been expected.
+
+    Speeds are tokens per second. `verdict` says where the model was, `num_ctx` the context
+    it was loaded with. The expected figures are those of the estimate without any measured
+    runs, so that a measurement never corrects an estimate it has corrected already; None
+    where there was no estimate. `measured_on` is a date such as "2026-11-27".
+    """
+
+    model: str
+    quantization: str | None
+    num_ctx: int
+    verdict: Literal["gpu", "partial", "cpu"]
+    decode_tokens_per_s: float
+    measured_on: str
+    prompt_tokens_per_s: float | None = None
+    expected_decode_tokens_per_s: float | None = None
+    expected_prompt_tokens_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Unavailable:
     """Something that could not be read, and the reason."""
 
@@ -106,7 +127,8 @@ class Machine:
     """A computer, detected or described.
 
     `unified_memory` is True when the accelerator and the CPU share one memory (Apple,
-    Jetson, GB10, APUs): what the one takes, the other has not.
+    Jetson, GB10, APUs): what the one takes, the other has not. `measured_runs` are the models
+    that were timed here, the newest last.
     """
 
     os: str | None = None
@@ -120,6 +142,7 @@ class Machine:
     assumptions: tuple[str, ...] = ()
     source: Literal["detected", "stated", "file"] = "detected"
     unified_memory: bool = False
+    measured_runs: tuple[MeasuredRun, ...] = ()
 
     @property
     def usable_accelerators(self) -> tuple[Accelerator, ...]:

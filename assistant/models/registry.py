@@ -136,6 +136,14 @@ class RegistryReader:
             notes=notes,
         )
 
+    def read_range(self, name: ModelName, layer: Layer, length: int) -> bytes:
+        """Return the first `length` bytes of a layer, fewer when the registry sends fewer.
+
+        Raises:
+            RegistryError: it cannot be reached, or refuses.
+        """
+        return self._get(name, layer, limit=min(length, layer.bytes), first=0)[0]
+
     def _manifest(self, name: ModelName) -> tuple[bytes, tuple[str, ...]]:
         key = name.key
         kept = self.cache.manifest(key) if self.cache else None

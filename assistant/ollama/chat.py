@@ -41,7 +41,11 @@ class ToolRequest:
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
-    """A whole reply. `done_reason` is stop or length; counts are None when not said."""
+    """A whole reply. `done_reason` is stop or length; counts and times are None when not said.
+
+    `load_s`, `prompt_s` and `decode_s` are the server's own times for loading the model, reading
+    the prompt and writing the reply. A prompt that the cache held is read in next to no time.
+    """
 
     content: str
     thinking: str = ""
@@ -49,6 +53,21 @@ class ChatReply:
     done_reason: str | None = None
     prompt_tokens: int | None = None
     generated_tokens: int | None = None
+    load_s: float | None = None
+    prompt_s: float | None = None
+    decode_s: float | None = None
+
+    @property
+    def prompt_tokens_per_s(self) -> float | None:
+        """How fast the prompt was read, or None."""
+        return self.prompt_tokens / self.prompt_s if self.prompt_tokens and self.prompt_s else None
+
+    @property
+    def decode_tokens_per_s(self) -> float | None:
+        """How fast the reply was written, or None."""
+        if not self.generated_tokens or not self.decode_s:
+            return None
+        return self.generated_tokens / self.decode_s
 
 
 @dataclass(slots=True)
@@ -102,6 +121,9 @@ def chat(
                 done_reason=line.get("done_reason"),
                 prompt_tokens=_count(line.get("prompt_eval_count")),
                 generated_tokens=_count(line.get("eval_count")),
+                load_s=_seconds(line.get("load_duration")),
+                prompt_s=_seconds(line.get("prompt_eval_duration")),
+                decode_s=_seconds(line.get("eval_duration")),
             )
     raise StreamBrokenError(f"the model {model!r} stopped in the middle of its answer.")
 
@@ -225,3 +247,7 @@ def _said(content: bytes) -> str:
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _seconds(nanoseconds: object) -> float | None:
+    return nanoseconds / 1e9 if isinstance(nanoseconds, int) and nanoseconds > 0 else None

@@ -1,27 +1,44 @@
 """The one door to an Ollama server: typed calls, bounded in time, with our own errors.
 
-`installed_models` and `loaded_models` go through the official `ollama` client, which is
-imported only after something was seen to accept connections (its import takes a quarter of a
-second). It has no call for the version, and its `show` drops the tensor list and the
-projector's keys, so those two questions are asked with `assistant.ollama.wire`.
+Pulling, creating, copying and deleting go through the official `ollama` client, which is
+imported only then: its import takes a quarter of a second, longer than the quick questions
+(version, what is installed, what is loaded) that `assistant.ollama.wire` asks. `show` is asked
+there too, because the official client drops the tensor list and the projector's keys.
+
+The official client raises `ConnectionError` on plain calls and `httpx` errors on streams, has no
+time limit of its own, and gives error lines in a stream the status -1; all of that ends here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from assistant.errors import OllamaError, UnknownModelError
 from assistant.ollama import wire
+from assistant.ollama.chat_errors import chat_error
 from assistant.ollama.errors import NotOllamaError, RequestRefusedError, ServerUnreachableError
-from assistant.ollama.records import InstalledModel, LoadedModel, ShownModel
+from assistant.ollama.progress import SUCCESS, PullProgress, advance
+from assistant.ollama.pull_errors import (
+    CreateRefusedError,
+    PullInterruptedError,
+    create_error,
+    pull_error,
+)
+from assistant.ollama.records import EmbedReply, InstalledModel, LoadedModel, ShownModel
 from assistant.ollama.server_address import ServerAddress, configured_address
 
 if TYPE_CHECKING:
     import ollama
 
 NOT_FOUND = 404
+SILENCE_S: Final = 300.0
+"""How long a pull or a creation may say nothing: a registry that died is retried for a minute,
+and the digest of a large file is verified in silence."""
+LOAD_TIMEOUT_S: Final = 900.0
+"""Loading may stall for OLLAMA_LOAD_TIMEOUT (five minutes) and wait for others before."""
 
 
 class OllamaClient:
@@ -38,6 +55,7 @@ class OllamaClient:
         self.address = address or configured_address()
         self.timeout_s = timeout_s
         self._official: ollama.Client | None = None
+        self._patient: ollama.Client | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -47,9 +65,10 @@ class OllamaClient:
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
-        if self._official is not None:
-            self._official.close()  # type: ignore[no-untyped-call]
-            self._official = None
+        for client in (self._official, self._patient):
+            if client is not None:
+                client.close()  # type: ignore[no-untyped-call]
+        self._official = self._patient = None
 
     def version(self) -> str:
         """Return the server's version, such as `0.33.0`.
@@ -70,18 +89,16 @@ class OllamaClient:
         Raises:
             OllamaError: it cannot be reached or does not answer as it should.
         """
-        with self._errors():
-            listed = self._client().list().models
         return tuple(
             InstalledModel(
-                name=model.model or "",
-                digest=model.digest,
-                size_bytes=_integer(model.size),
-                quantization=model.details.quantization_level if model.details else None,
-                parameter_size=model.details.parameter_size if model.details else None,
-                family=model.details.family if model.details else None,
+                name=str(model.get("model") or model["name"]),
+                digest=_text(model.get("digest")),
+                size_bytes=_integer(model.get("size")),
+                quantization=_text(_details(model).get("quantization_level")),
+                parameter_size=_text(_details(model).get("parameter_size")),
+                family=_text(_details(model).get("family")),
             )
-            for model in listed
+            for model in self._listed("/api/tags")
         )
 
     def loaded_models(self) -> tuple[LoadedModel, ...]:
@@ -90,16 +107,14 @@ class OllamaClient:
         Raises:
             OllamaError: it cannot be reached or does not answer as it should.
         """
-        with self._errors():
-            listed = self._client().ps().models
         return tuple(
             LoadedModel(
-                name=model.name or model.model or "",
-                size_bytes=_integer(model.size),
-                vram_bytes=_integer(model.size_vram),
-                num_ctx=model.context_length,
+                name=str(model["name"]),
+                size_bytes=_integer(model.get("size")),
+                vram_bytes=_integer(model.get("size_vram")),
+                num_ctx=_integer(model.get("context_length")),
             )
-            for model in listed
+            for model in self._listed("/api/ps")
         )
 
     def show(self, name: str) -> ShownModel:
@@ -123,29 +138,190 @@ class OllamaClient:
             ) from error
         return _shown(name, answer, self.address)
 
+    def pull(self, name: str) -> Iterator[PullProgress]:
+        """Pull a model, yielding the progress with every line; the last one `is_done`.
+
+        The server keeps what came when this is left early (a `break`, Ctrl-C) and goes on from
+        there the next time. A name that begins with `http://` allows an insecure registry.
+
+        Raises:
+            OllamaError: see `assistant.ollama.pull_errors`.
+        """
+        progress = PullProgress()
+
+        def refused(status: int, said: str) -> OllamaError:
+            return pull_error(self.address, name, status, said)
+
+        with self._errors(refused):
+            insecure = name.lower().startswith("http://")
+            for line in self._patient_client().pull(name, insecure=insecure, stream=True):
+                progress = advance(progress, line.model_dump(exclude_none=True))
+                yield progress
+            if not progress.is_done:
+                raise PullInterruptedError(
+                    f"the Ollama server stopped in the middle of pulling {name!r}.",
+                    hint="What came is kept; run the same command again.",
+                )
+
+    def create(self, body: Mapping[str, Any]) -> Iterator[str]:
+        """Create a model (`assistant.ollama.modelfile.create_request`), yielding each status.
+
+        A name that exists is replaced. The server accepts parameters of a wrong type and fails
+        when the model is used: check before.
+
+        Raises:
+            OllamaError: see `assistant.ollama.pull_errors`.
+        """
+        name = str(body.get("model", ""))
+
+        def refused(status: int, said: str) -> OllamaError:
+            return create_error(self.address, name, status, said)
+
+        fields = {key: value for key, value in body.items() if key not in ("from", "stream")}
+        if "from" in body:
+            fields["from_"] = body["from"]
+        status = ""
+        with self._errors(refused):
+            for line in self._patient_client().create(**fields, stream=True):
+                status = line.status or status
+                yield status
+            if status != SUCCESS:
+                raise CreateRefusedError(
+                    f"the Ollama server stopped in the middle of creating {name!r}.",
+                    hint="Run the same command again.",
+                )
+
+    def copy(self, source: str, destination: str) -> None:
+        """Give a model a second name; a model of that name is replaced.
+
+        Raises:
+            UnknownModelError: there is no `source`.
+            OllamaError: the server cannot be reached or refuses.
+        """
+        with self._errors(self._unknown(source)):
+            self._client().copy(source, destination)
+
+    def delete(self, name: str) -> bool:
+        """Remove a name and what no other name uses; return False when there was none.
+
+        Raises:
+            OllamaError: the server cannot be reached or refuses.
+        """
+        try:
+            with self._errors(self._unknown(name)):
+                self._client().delete(name)
+        except UnknownModelError:
+            return False
+        return True
+
+    def load(self, name: str, *, embeds: bool = False, timeout_s: float = LOAD_TIMEOUT_S) -> float:
+        """Load a model as its Modelfile says; return the seconds it took.
+
+        Raises:
+            OllamaError: it cannot be loaded; see `assistant.ollama.chat_errors`.
+        """
+        path, body = "/api/generate", {"model": name, "stream": False}
+        if embeds:
+            path, body = "/api/embed", {"model": name, "input": "load"}
+        start = time.monotonic()
+        self._post(path, name, body, timeout_s)
+        return time.monotonic() - start
+
+    def unload(self, name: str, *, embeds: bool = False) -> None:
+        """Take a model out of the server's memory, with every name that shares its file.
+
+        Raises:
+            OllamaError: the server cannot be reached or refuses.
+        """
+        path, body = "/api/generate", {"model": name, "keep_alive": 0, "stream": False}
+        if embeds:
+            path, body = "/api/embed", {"model": name, "input": "unload", "keep_alive": 0}
+        self._post(path, name, body, LOAD_TIMEOUT_S)
+
+    def embed(self, name: str, text: str, *, timeout_s: float = LOAD_TIMEOUT_S) -> EmbedReply:
+        """Return the vector's dimension and the server's counts for one text.
+
+        Raises:
+            OllamaError: it cannot be loaded, or cannot embed.
+        """
+        answer = self._post("/api/embed", name, {"model": name, "input": text}, timeout_s)
+        vectors = answer.get("embeddings")
+        if not isinstance(vectors, list) or not vectors or not isinstance(vectors[0], list):
+            raise NotOllamaError(self.address, "/api/embed does not answer with a vector")
+        return EmbedReply(
+            dimension=len(vectors[0]),
+            prompt_tokens=_integer(answer.get("prompt_eval_count")),
+            total_s=_seconds(answer.get("total_duration")),
+            load_s=_seconds(answer.get("load_duration")),
+        )
+
+    def _listed(self, path: str) -> list[dict[str, Any]]:
+        """Return the models that the server lists at `path`; each has a name."""
+        wire.check_reachable(self.address)
+        models = wire.request_json(self.address, path, timeout_s=self.timeout_s).get("models")
+        if not isinstance(models, list):
+            raise NotOllamaError(self.address, f"{path} lists no models")
+        return [m for m in models if isinstance(m, dict) and isinstance(m.get("name"), str)]
+
+    def _post(
+        self, path: str, model: str, body: dict[str, Any], timeout_s: float
+    ) -> dict[str, Any]:
+        wire.check_reachable(self.address)
+        try:
+            return wire.request_json(self.address, path, body=body, timeout_s=timeout_s)
+        except RequestRefusedError as error:
+            raise chat_error(self.address, model, error.status, error.said) from error
+
+    def _unknown(self, name: str) -> Callable[[int, str], OllamaError | UnknownModelError]:
+        def refused(status: int, said: str) -> OllamaError | UnknownModelError:
+            if status == NOT_FOUND:
+                return UnknownModelError(f"the model {name!r} is not installed on the server.")
+            return RequestRefusedError(self.address, status, said)
+
+        return refused
+
     def _client(self) -> ollama.Client:
         if self._official is None:
-            wire.check_reachable(self.address)
-            import ollama
-
-            self._official = ollama.Client(
-                host=self.address.url,
-                timeout=self.timeout_s,
-                trust_env=False,
-                verify=self.address.scheme == "https",
-            )
+            self._official = self._connect(self.timeout_s)
         return self._official
 
+    def _patient_client(self) -> ollama.Client:
+        """The client for what takes long: quick to give up connecting, slow to give up reading."""
+        if self._patient is None:
+            self._patient = self._connect(max(self.timeout_s, SILENCE_S))
+        return self._patient
+
+    def _connect(self, timeout_s: float) -> ollama.Client:
+        wire.check_reachable(self.address)
+        import httpx
+        import ollama
+
+        return ollama.Client(
+            host=self.address.url,
+            timeout=httpx.Timeout(timeout_s, connect=self.timeout_s),
+            trust_env=False,
+            verify=self.address.scheme == "https",
+        )
+
     @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Turn whatever the official client raises into `OllamaError`."""
+    def _errors(
+        self, refused: Callable[[int, str], OllamaError | UnknownModelError] | None = None
+    ) -> Iterator[None]:
+        """Turn whatever the official client raises into `OllamaError`.
+
+        `refused` says which, from the status and the words of an error that the server sent.
+        """
         try:
             yield
-        except (OllamaError, KeyboardInterrupt):
+        except (OllamaError, UnknownModelError, KeyboardInterrupt, GeneratorExit):
             raise
         except ConnectionError as error:
             raise ServerUnreachableError(self.address, "the connection failed") from error
         except Exception as error:
+            import ollama
+
+            if refused is not None and isinstance(error, ollama.ResponseError):
+                raise refused(error.status_code, error.error) from error
             raise self._mapped(error) from error
 
     def _mapped(self, error: Exception) -> OllamaError:
@@ -181,6 +357,9 @@ def _shown(name: str, answer: Mapping[str, Any], address: ServerAddress) -> Show
         parameter_size=details.get("parameter_size") or None,
         template=answer.get("template"),
         licence=answer.get("license"),
+        system=_text(answer.get("system")),
+        modelfile=_text(answer.get("modelfile")),
+        remote_host=_text(answer.get("remote_host")),
     )
 
 
@@ -201,8 +380,21 @@ def _parameters(text: object) -> dict[str, str | tuple[str, ...]]:
     return {name: v[0] if len(v) == 1 else tuple(v) for name, v in found.items()}
 
 
+def _details(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    details = model.get("details")
+    return details if isinstance(details, dict) else {}
+
+
 def _integer(value: object) -> int | None:
     return int(value) if isinstance(value, int) else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _seconds(nanoseconds: object) -> float | None:
+    return nanoseconds / 1e9 if isinstance(nanoseconds, int) and nanoseconds > 0 else None
 
 
 def _kind(error: Exception) -> str:

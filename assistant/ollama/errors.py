@@ -44,3 +44,4 @@ class RequestRefusedError(OllamaError):
     def __init__(self, address: ServerAddress, status: int, said: str) -> None:
         super().__init__(f"the Ollama server at {address.url} answered {status}: {said}")
         self.status = status
+        self.said = said

@@ -6,9 +6,12 @@ what the server did not say.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+_BLOB: Final = re.compile(r"FROM\s+.*sha256[-:]([0-9a-f]{64})\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ class ShownModel:
 
     `metadata` has the GGUF keys and values (arrays are None unless asked for), `tensors` one
     (name, type, shape) each, `projector_metadata` the keys of a separate projector,
-    `parameters` the Modelfile's options (a repeated one as a tuple).
+    `parameters` the Modelfile's options (a repeated one as a tuple). `remote_host` is set for
+    models that run in a cloud.
     """
 
     name: str
@@ -56,9 +60,37 @@ class ShownModel:
     parameter_size: str | None = None
     template: str | None = None
     licence: str | None = None
+    system: str | None = None
+    modelfile: str | None = None
+    remote_host: str | None = None
+
+    @property
+    def blob_digest(self) -> str | None:
+        """The digest of the model's GGUF, `sha256:...`, from the FROM line of its Modelfile."""
+        for line in (self.modelfile or "").splitlines():
+            match = _BLOB.match(line)
+            if match:
+                return f"sha256:{match[1]}"
+        return None
 
     @property
     def num_ctx(self) -> int | None:
         """The context length that the Modelfile fixes, or None."""
         value = self.parameters.get("num_ctx")
         return int(value) if isinstance(value, str) and value.isdecimal() else None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedReply:
+    """One text embedded: the vector's length, the tokens read, and how long it took."""
+
+    dimension: int
+    prompt_tokens: int | None = None
+    total_s: float | None = None
+    load_s: float | None = None
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Tokens embedded in a second, without the time for loading; None when not said."""
+        busy = (self.total_s or 0.0) - (self.load_s or 0.0)
+        return self.prompt_tokens / busy if self.prompt_tokens and busy > 0 else None

@@ -10,7 +10,7 @@ the best total; a test compares both.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from assistant.errors import AssistantError
@@ -80,7 +80,8 @@ class Option:
 class Search:
     """One search: the machine, the role, and the options estimated so far, by tag.
 
-    `facts` are the files' facts built so far, which searches for other roles may share.
+    `facts` are the files' facts built so far, which searches for other roles may share. `run` is
+    what the server fixes for every model: parallel requests, the KV cache's type.
     """
 
     machine: Machine
@@ -88,6 +89,7 @@ class Search:
     needs: Needs
     facts: dict[str, ModelFacts] = field(default_factory=dict)
     options: dict[str, Option] = field(default_factory=dict)
+    run: RunOptions = field(default_factory=RunOptions)
 
     @property
     def gpu_bytes(self) -> int:
@@ -155,7 +157,7 @@ class Search:
         return contexts
 
     def _estimated(self, candidate: Candidate, num_ctx: int) -> Option | None:
-        estimate = self._fit(candidate, RunOptions(num_ctx=num_ctx))
+        estimate = self._fit(candidate, replace(self.run, num_ctx=num_ctx))
         if estimate is None:
             return None
         usual = self._contexts(candidate.card)[0]
@@ -188,7 +190,7 @@ class Search:
         architecture = candidate.card.architecture
         if architecture is None or not architecture.sliding_window:
             return expected_speed(estimate)
-        options = RunOptions(num_ctx=estimate.num_ctx, num_batch=SMALLEST_BATCH)
+        options = replace(self.run, num_ctx=estimate.num_ctx, num_batch=SMALLEST_BATCH)
         smallest = self._fit(candidate, options)
         return expected_speed(smallest or estimate)
 
@@ -248,13 +250,14 @@ def search_options(
     prune: bool = True,
     spilling: bool = True,
     facts: dict[str, ModelFacts] | None = None,
+    run: RunOptions | None = None,
 ) -> Search:
     """Return the options worth comparing for a role on a machine.
 
     `prune=False` estimates every candidate; without `spilling` what runs partly on the CPU is
     tried only where nothing useful stays on the GPU. `facts` is shared between searches.
     """
-    search = Search(machine, role, needs, {} if facts is None else facts)
+    search = Search(machine, role, needs, {} if facts is None else facts, run=run or RunOptions())
     pool = candidates(catalog, role, needs)
     if not prune:
         for candidate in pool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
-from assistant.fit.records import ModelFacts
+from assistant.fit.records import ModelFacts, RunOptions
 from assistant.recommend.picks import pick_option, usable_options
 from assistant.recommend.records import Excluded, Needs, RecommendedSet, Role, SetMember
 from assistant.recommend.roles import role_profile
@@ -47,19 +47,21 @@ def recommend_set(
     needs: Needs | None = None,
     roles: Sequence[Role] = DEFAULT_ROLES,
     with_details: bool = True,
+    run: RunOptions | None = None,
 ) -> RecommendedSet:
     """Return one pick per role, chosen so that they fit in memory together if they can.
 
     `needs` gives the context, licence, languages and preference for every role; its own role
     is ignored. `members` is empty when nothing fits. Without `with_details` the members' limits
-    and the excluded models are left out, which take a quarter of the time.
+    and the excluded models are left out, which take a quarter of the time. `run` is
+    what the server fixes for every model.
     """
     asked = needs or Needs()
     facts: dict[str, ModelFacts] = {}
     searches = [
         search_options(
             machine, role_profile(role), replace(asked, role=role), catalog,
-            spilling=False, facts=facts,
+            spilling=False, facts=facts, run=run,
         )
         for role in roles
     ]  # fmt: skip

@@ -22,7 +22,7 @@ from assistant.knowledge.index import (
     read_record,
     remove_index,
 )
-from assistant.knowledge.lock import writing
+from assistant.lock import writing
 from assistant.knowledge.passages import Passage, fingerprint, vector_id
 from assistant.knowledge.search import search_guides
 from assistant.knowledge.upkeep import build_indexes
@@ -196,7 +196,7 @@ def test_the_lock_keeps_a_second_writer_waiting(tmp_path: Path) -> None:
 
 def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from assistant.knowledge.lock import writing\n"
+        "import sys, time; from pathlib import Path; from assistant.lock import writing\n"
         "with writing(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
     )
     lock = tmp_path / "lock"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -20,8 +20,16 @@ _POLL_S: Final = 0.1
 
 
 @contextmanager
-def writing(path: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
+def writing(
+    path: Path,
+    *,
+    wait_s: float = WAIT_S,
+    held_by: str = "is still building the index of the guides",
+    on_wait: Callable[[], None] | None = None,
+) -> Iterator[None]:
     """Hold the lock at `path` during the block; wait up to `wait_s` for another process.
+
+    `held_by` says in the error what the other one does; `on_wait` is called once before waiting.
 
     Raises:
         FileProblemError: another process holds it for longer, or the file cannot be made.
@@ -36,10 +44,14 @@ def writing(path: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
         ) from error
     with file:
         deadline = time.monotonic() + wait_s
+        waiting = False
         while not _try_lock(file):
+            if on_wait is not None and not waiting:
+                on_wait()
+            waiting = True
             if time.monotonic() > deadline:
                 raise FileProblemError(
-                    "another process is still building the index of the guides.",
+                    f"another process {held_by}.",
                     hint="Wait for it, or end it, and try again.",
                 )
             time.sleep(_POLL_S)
