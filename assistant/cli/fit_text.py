@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from assistant.cli.layout import FULL_BLOCK, LIGHT_SHADE, paragraph, table
+from assistant.fit.calibration import MeasuredSpeed, measured_rate
 from assistant.fit.records import FitEstimate, MemoryParts, SpeedRange
 from assistant.fit.room import FIT_MARGIN_BYTES
 from assistant.machine.records import Accelerator, Machine
@@ -118,9 +119,16 @@ def ram_bytes(machine: Machine) -> int | None:
 
 
 def tokens_per_second(speed: SpeedRange) -> str:
-    """Return a range of speeds as text with two digits: `18 to 34`."""
+    """Return a range of speeds as text with two digits: `18 to 34`; what was measured: `31.4`."""
+    if isinstance(speed, MeasuredSpeed):
+        return measured_rate(speed)
     low, high = _two_digits(speed.low), _two_digits(speed.high)
     return low if low == high else f"{low} to {high}"
+
+
+def _measured(speed: SpeedRange) -> str:
+    """Return the word that a figure is no estimate, after a space."""
+    return " measured" if isinstance(speed, MeasuredSpeed) else ""
 
 
 def _one(
@@ -246,11 +254,12 @@ def _facts(estimate: FitEstimate) -> str:
     if placement.verdict in ("gpu", "partial"):
         facts.append(f"{placement.gpu_layers} of {placement.layers} layers on {_gpus(estimate)}")
     if speed.decode is not None:
-        facts.append(f"{tokens_per_second(speed.decode)} tokens/s")
+        facts.append(f"{tokens_per_second(speed.decode)} tokens/s{_measured(speed.decode)}")
     elif placement.verdict != "none":
         facts.append(f"no speed figure: {speed.basis}")
     if speed.prompt is not None:
-        facts.append(f"reads {tokens_per_second(speed.prompt)} prompt tokens/s")
+        read = tokens_per_second(speed.prompt)
+        facts.append(f"reads {read} prompt tokens/s{_measured(speed.prompt)}")
     if limits.max_num_ctx_on_gpu is not None:
         facts.append(f"longest context on the GPU {tokens(limits.max_num_ctx_on_gpu)}")
     if placement.verdict != "gpu" and limits.best_quantization_on_gpu:
@@ -311,7 +320,7 @@ def _table_row(estimate: FitEstimate) -> tuple[str, ...]:
         gib(held.total_bytes),
         runs_on[placement.verdict],
         "-" if longest is None else tokens(longest),
-        "-" if decode is None else tokens_per_second(decode),
+        "-" if decode is None else tokens_per_second(decode) + _measured(decode),
     )
 
 

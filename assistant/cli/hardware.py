@@ -33,6 +33,7 @@ _KINDS: Final = {"discrete": "VRAM", "integrated": "shared with the CPU", "unifi
     epilog=examples(
         "assistant hardware",
         "assistant hardware --measure",
+        "assistant hardware --forget-measured",
         "assistant hardware --json > my-machine.json",
         'assistant hardware --machine "2x RTX 3090, 64GB RAM"',
     ),
@@ -40,15 +41,32 @@ _KINDS: Final = {"discrete": "VRAM", "integrated": "shared with the CPU", "unifi
 @click.option(
     "--measure", is_flag=True, help="Measure the memory bandwidth (about a second); it is kept."
 )
+@click.option(
+    "--forget-measured",
+    is_flag=True,
+    help="Remove what was measured here: the memory bandwidth and the models' speeds.",
+)
 @machine_option
 @offline_option
 @output_options
-def hardware(out: Output, measure: bool, machine_spec: str | None, offline: bool) -> None:
+def hardware(
+    out: Output,
+    measure: bool,
+    forget_measured: bool,
+    machine_spec: str | None,
+    offline: bool,
+) -> None:
     """Show this computer's processor, memory, GPUs and Ollama.
 
     Nothing is sent anywhere: the only question asked over a network goes to the configured
     Ollama server (OLLAMA_HOST), and with --offline only to one on this computer.
     """
+    if forget_measured:
+        if measure or machine_spec is not None:
+            other = "--measure" if measure else "--machine"
+            raise click.UsageError(f"--forget-measured goes alone; leave out {other}.")
+        _forget(out)
+        return
     if machine_spec is not None:
         if measure:
             raise click.UsageError("--measure times this computer; leave out --machine.")
@@ -79,7 +97,7 @@ def _this_computer(*, measure: bool, offline: bool) -> Machine:
     answers: list[tuple[OllamaServer, tuple[Unavailable, ...]]] = []
     asking = threading.Thread(target=lambda: answers.append(_ask_server(offline)), daemon=True)
     asking.start()
-    machine = _measured(detect_machine()) if measure else detect_this_machine()
+    machine = _with_runs(_measured(detect_machine())) if measure else detect_this_machine()
     asking.join(SERVER_BUDGET_S)
     if not answers:
         why = f"the Ollama server did not answer within {SERVER_BUDGET_S:g} s"
@@ -138,6 +156,32 @@ def _measured(machine: Machine) -> Machine:
     return dataclasses.replace(machine, ram=ram)
 
 
+def _with_runs(machine: Machine) -> Machine:
+    """Return the machine with the runs kept for it, where there is a folder for them."""
+    from assistant.errors import FileProblemError
+    from assistant.machine.measured_runs import with_measured_runs
+    from assistant.paths import data_folder
+
+    try:
+        return with_measured_runs(data_folder(), machine)
+    except FileProblemError:
+        return machine
+
+
+def _forget(out: Output) -> None:
+    """Remove the measured bandwidth and runs, and say what there was."""
+    from assistant.machine.measured_runs import forget_bandwidth, forget_runs
+    from assistant.paths import cache_folder, data_folder
+
+    runs = forget_runs(data_folder())
+    bandwidth = forget_bandwidth(cache_folder())
+    parts = ["the memory bandwidth"] if bandwidth else []
+    parts += [f"{runs} measured run{'' if runs == 1 else 's'}"] if runs else []
+    said = f"Forgotten: {' and '.join(parts)}." if parts else "Nothing measured was kept."
+    data = {"forgotten": {"memory_bandwidth": bandwidth, "runs": runs}}
+    out.result(data, f"{said}\n\nNext: assistant hardware --measure")
+
+
 def render_machine(machine: Machine, *, width: int = 80, asked: str = "") -> str:
     """Return a machine as text: a headline, a line for each part, what is assumed or missing.
 
@@ -154,6 +198,8 @@ def render_machine(machine: Machine, *, width: int = 80, asked: str = "") -> str
         *(_server_rows(machine)),
     ]
     parts = [paragraph(headline(machine), width=width), table((), rows, width=width)]
+    if machine.measured_runs:
+        parts.append(paragraph(_runs(machine), width=width))
     if machine.assumptions:
         assumed = "; ".join(each.removesuffix(".") for each in machine.assumptions)
         parts.append(paragraph(f"Assumed: {assumed}.", width=width))
@@ -318,6 +364,18 @@ def _server_rows(machine: Machine) -> list[tuple[str, str]]:
     if server.gpu is not None:
         rows.append(("", server.gpu))
     return rows
+
+
+def _runs(machine: Machine) -> str:
+    """Return the models timed here, the newest first: `gemma4:12b 31.4 tokens/s (2026-11-27)`."""
+    newest = machine.measured_runs[::-1]
+    shown = [
+        f"{run.model} {run.decode_tokens_per_s:,.{0 if run.decode_tokens_per_s >= 100 else 1}f}"
+        f" tokens/s ({run.measured_on})"
+        for run in newest[:_NAMED_MODELS]
+    ]
+    more = f", and {len(newest) - len(shown)} more" if len(newest) > len(shown) else ""
+    return f"Measured here: {', '.join(_unbroken(each) for each in shown)}{more}."
 
 
 def _brief(group: list[Accelerator]) -> str:

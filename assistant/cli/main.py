@@ -24,6 +24,7 @@ from assistant.cli.guides import guides
 from assistant.cli.hardware import hardware
 from assistant.cli.options import examples
 from assistant.cli.recommend import recommend
+from assistant.cli.setup import setup
 from assistant.errors import AssistantError, FileProblemError, UsageError
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -48,7 +49,7 @@ def cli(ctx: click.Context, debug: bool) -> None:  # noqa: ARG001  --debug is lo
         output.Output("").print(ctx.get_help())
 
 
-for command in (hardware, fit, recommend, ask, guides, completion):
+for command in (setup, hardware, fit, recommend, ask, guides, completion):
     cli.add_command(command)
 
 
@@ -59,7 +60,7 @@ def run(arguments: Sequence[str]) -> int:
     except output.PipeClosedError:
         return 0
     except (click.Abort, KeyboardInterrupt):
-        return _report(arguments, InterruptedByUserError("Stopped."))
+        return _report(arguments, output.InterruptedByUserError("Stopped."))
     except click.ClickException as error:
         return _report(arguments, _usage_error(error, arguments))
     except AssistantError as error:
@@ -78,13 +79,6 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Run the command line of this process and end it."""
     sys.exit(run(sys.argv[1:]))
-
-
-class InterruptedByUserError(AssistantError):
-    """Ctrl-C: what was done so far is kept."""
-
-    code = "interrupted"
-    exit_code = output.INTERRUPTED_EXIT_CODE
 
 
 def _report(arguments: Sequence[str], error: AssistantError) -> int:

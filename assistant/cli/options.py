@@ -89,15 +89,16 @@ def resolve_machine(spec: str | None) -> Machine:
 
 
 def detect_this_machine() -> Machine:
-    """Return this computer, with the memory bandwidth if it was measured before."""
+    """Return this computer, with what was measured on it before: bandwidth and models' speeds."""
     from assistant.errors import FileProblemError
     from assistant.machine.detect import detect_machine
     from assistant.machine.detect.measured_bandwidth import with_measured
-    from assistant.paths import cache_folder
+    from assistant.machine.measured_runs import with_measured_runs
+    from assistant.paths import cache_folder, data_folder
 
     machine = detect_machine()
     try:
-        return with_measured(cache_folder(), machine)
+        return with_measured_runs(data_folder(), with_measured(cache_folder(), machine))
     except FileProblemError:
         return machine
 

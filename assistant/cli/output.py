@@ -30,12 +30,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
+from typing import Any, Literal, TextIO, TypeAlias
 
 import click
 
-if TYPE_CHECKING:
-    from assistant.errors import AssistantError
+from assistant.errors import AssistantError
 
 SCHEMA = 1
 PARTLY_DONE_EXIT_CODE = 5
@@ -53,6 +52,13 @@ _ASCII = {
     "…": "...", "×": "x", "→": "->", "←": "<-", "≤": "<=", "≥": ">=", "≈": "~", "✓": "+",
     "✗": "x", "‘": "'", "’": "'", "“": '"', "”": '"', "\u00a0": " ", "│": "|", "─": "-",
 }  # fmt: skip
+
+
+class InterruptedByUserError(AssistantError):
+    """Ctrl-C: what was done so far is kept."""
+
+    code = "interrupted"
+    exit_code = INTERRUPTED_EXIT_CODE
 
 
 class PipeClosedError(Exception):
@@ -79,6 +85,11 @@ class Output:
     def width(self) -> int:
         """Columns to lay text out for."""
         return text_width()
+
+    @property
+    def shows_progress(self) -> bool:
+        """True when moving progress is welcome: text mode, and stderr is a terminal."""
+        return not self.as_json and _is_terminal(sys.stderr)
 
     def style(self, text: str, **styles: Any) -> str:
         """Return `text` in click's styles (`bold=True`, `dim=True`, `fg="green"`), or as it is."""
@@ -132,7 +143,7 @@ class Output:
     @contextmanager
     def progress(self, text: str) -> Iterator[None]:
         """Show `text` on stderr while the block runs, from 0.3 s on, in a terminal only."""
-        if self.as_json or not _is_terminal(sys.stderr):
+        if not self.shows_progress:
             yield
             return
         import threading
@@ -153,7 +164,7 @@ class Output:
     @contextmanager
     def counter(self, text: str) -> Iterator[Callable[[int, int], None]]:
         """Give a function of (done, all) that shows both after `text`, in a terminal only."""
-        shown = not self.as_json and _is_terminal(sys.stderr)
+        shown = self.shows_progress
 
         def show(done: int, total: int) -> None:
             if shown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -17,6 +18,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from assistant.cli.hardware import render_machine
+from assistant.cli.options import detect_this_machine
+from assistant.machine.measured_runs import keep_run
 from assistant.machine.parse import load_machine
 from assistant.machine.records import (
     Accelerator,
@@ -24,10 +27,12 @@ from assistant.machine.records import (
     Cpu,
     Disk,
     Machine,
+    MeasuredRun,
     OllamaServer,
     Ram,
     Unavailable,
 )
+from assistant.paths import data_folder
 from assistant.units import GB, GIB, MIB
 from tests.contract.recorded_server import serving
 from tests.running import CommandResult
@@ -63,6 +68,8 @@ WORKSTATION = Machine(
     ),
     assumptions=("Memory: DDR5-5200, two channels",),
 )  # fmt: skip
+
+RUN = MeasuredRun("gemma4:12b", "Q4_K_M", 16384, "gpu", 31.42, "2026-11-27", 812.0, 36.5)
 
 NUMBER = {"type": ["number", "null"]}
 BYTES = {"type": ["integer", "null"], "minimum": 0}
@@ -202,6 +209,74 @@ def test_measuring_gives_a_measured_bandwidth(run_cli: RunCli) -> None:
     ram = run_cli("hardware", "--measure", "--json").json["data"]["ram"]
     assert ram["bandwidth_source"] == "measured"
     assert 0.5 < ram["bandwidth_gb_per_s"] < 10_000
+
+
+def test_measured_runs_are_a_line() -> None:
+    runs = [dataclasses.replace(RUN, model=f"m{number}:1b") for number in range(5)]
+    machine = dataclasses.replace(WORKSTATION, measured_runs=(*runs, RUN))
+    shown = render_machine(machine)
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert (
+        "Measured here: gemma4:12b 31.4 tokens/s (2026-11-27), m4:1b 31.4 tokens/s (2026-11-27),"
+        " m3:1b 31.4 tokens/s (2026-11-27), m2:1b 31.4 tokens/s (2026-11-27), and 2 more."
+    ) in " ".join(shown.replace("\u00a0", " ").split())
+    assert "Measured here" not in render_machine(WORKSTATION)
+
+
+def test_runs_measured_here_are_shown_and_used(run_cli: RunCli) -> None:
+    keep_run(data_folder(), detect_this_machine(), RUN)
+    keep_run(data_folder(), Machine(cpu=Cpu("another one")), RUN)
+    assert "gemma4:12b 31.4 tokens/s (2026-11-27)" in run_cli("hardware").stdout.replace(
+        "\u00a0", " "
+    )
+    (run,) = run_cli("hardware", "--json").json["data"]["measured_runs"]
+    assert run == dataclasses.asdict(RUN)
+    assert detect_this_machine().measured_runs == (RUN,)
+    assert "Measured here" not in run_cli("hardware", "--machine", SPECS[0]).stdout
+
+
+def test_fit_takes_a_run_measured_here_for_its_speed(run_cli: RunCli) -> None:
+    before = run_cli("fit", "smollm2:135m", "--offline", "--json").json["data"]["estimates"][0]
+    verdict = before["placement"]["verdict"]
+    run = MeasuredRun(before["resolved"], before["quantization"], 4096, verdict, 4.0, "2026-11-27")
+    keep_run(data_folder(), detect_this_machine(), run)
+    shown = run_cli("fit", "smollm2:135m", "--offline").stdout.replace("\u00a0", " ")
+    assert "4.0 tokens/s measured" in shown
+    run_cli("hardware", "--forget-measured")
+    after = run_cli("fit", "smollm2:135m", "--offline", "--json").json["data"]["estimates"][0]
+    assert after["speed"] == before["speed"]
+
+
+def test_what_was_measured_is_forgotten(run_cli: RunCli, own_world: Path) -> None:
+    run_cli("hardware", "--measure")
+    keep_run(data_folder(), detect_this_machine(), RUN)
+    keep_run(data_folder(), Machine(cpu=Cpu("another one")), RUN)
+    result = run_cli("hardware", "--forget-measured")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == (
+        "Forgotten: the memory bandwidth and 2 measured runs.\n\n"
+        "Next: assistant hardware --measure\n"
+    )
+    assert [path for path in own_world.rglob("*") if path.is_file()] == []
+    assert run_cli("hardware", "--json").json["data"]["measured_runs"] == []
+    again = run_cli("hardware", "--forget-measured", "--json")
+    assert again.json["data"] == {"forgotten": {"memory_bandwidth": False, "runs": 0}}
+    assert run_cli("hardware", "--forget-measured").stdout.startswith("Nothing measured was kept.")
+
+
+def test_measuring_the_bandwidth_keeps_the_runs(run_cli: RunCli) -> None:
+    keep_run(data_folder(), detect_this_machine(), RUN)
+    data = run_cli("hardware", "--measure", "--json").json["data"]
+    assert [run["model"] for run in data["measured_runs"]] == ["gemma4:12b"]
+
+
+@pytest.mark.parametrize("other", [["--measure"], ["--machine", "RTX 3060"]])
+def test_forgetting_goes_alone(run_cli: RunCli, other: list[str]) -> None:
+    keep_run(data_folder(), detect_this_machine(), RUN)
+    result = run_cli("hardware", "--forget-measured", *other)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert other[0] in result.stderr
+    assert detect_this_machine().measured_runs == (RUN,)
 
 
 @pytest.mark.parametrize(

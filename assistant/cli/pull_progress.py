@@ -1,0 +1,95 @@
+"""Progress of downloads in a terminal: bytes, speed, time left, for the whole and per layer.
+
+The door to rich's progress bars. Where there is no terminal nothing is drawn; the lines that say
+what happens come from `cli/setup.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Protocol
+
+from assistant.cli.output import text_width, wants_color
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from assistant.ollama.progress import PullProgress
+
+_PER_SECOND: Final = 8
+
+
+class ShowPull(Protocol):
+    """Shows the progress of the pull called `label`; `total` is its size, if known."""
+
+    def __call__(self, label: str, pull: PullProgress, total: int | None) -> None:
+        """Show it."""
+
+
+@contextmanager
+def pull_bars(*, shown: bool) -> Iterator[ShowPull]:
+    """Give a function that shows pulls while the block runs; bars vanish when it ends."""
+    if not shown:
+        yield _nothing
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    plain = not wants_color(sys.stderr)
+    console = Console(
+        stderr=True, width=text_width(), no_color=plain, highlight=False, legacy_windows=False
+    )
+    progress = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        refresh_per_second=_PER_SECOND,
+        expand=True,
+    )
+    with progress:
+        yield _Bars(progress)
+
+
+class _Bars:
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._whole: dict[str, TaskID] = {}
+        self._layers: dict[str, dict[str, TaskID]] = {}
+
+    def __call__(self, label: str, pull: PullProgress, total: int | None) -> None:
+        progress = self._progress
+        if label not in self._whole:
+            self._whole[label] = progress.add_task(label, total=total)
+            self._layers[label] = {}
+        known = max(total or 0, pull.total_bytes) or None
+        progress.update(self._whole[label], completed=pull.completed_bytes, total=known)
+        layers = self._layers[label]
+        for layer in pull.layers:
+            task = layers.get(layer.digest)
+            if task is None and layer.completed_bytes < layer.total_bytes:
+                short = layer.digest.partition(":")[2][:8] or layer.digest[:8]
+                task = progress.add_task(f"  layer {short}", total=layer.total_bytes)
+                layers[layer.digest] = task
+            if task is not None:
+                progress.update(task, completed=layer.completed_bytes)
+                done = layer.completed_bytes >= layer.total_bytes
+                progress.update(task, visible=not done)
+        if pull.is_done:
+            progress.update(self._whole[label], visible=False)
+
+
+def _nothing(label: str, pull: PullProgress, total: int | None) -> None:
+    """Show nothing: there is no terminal."""

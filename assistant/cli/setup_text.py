@@ -1,0 +1,218 @@
+"""What `assistant setup` shows: this machine, the plan, the end, and how others use the models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from assistant.cli.layout import paragraph, table
+from assistant.units import GB, MB, gb, gib, tokens
+
+if TYPE_CHECKING:
+    from assistant.machine.records import Machine
+    from assistant.ollama.server_address import ServerAddress
+    from assistant.provision.records import Plan, RoleTarget
+
+_MINUTE: Final = 60
+_HOUR: Final = 3600
+
+
+def machine_line(machine: Machine, version: str | None, *, width: int) -> str:
+    """Return the computer and its server in a line: what the plan is made for."""
+    parts = [
+        machine.cpu.name or "",
+        gib(machine.ram.total_bytes) if machine.ram.total_bytes else "",
+    ]
+    for gpu in machine.usable_accelerators:
+        total, free = gpu.memory_total_bytes or 0, gpu.memory_free_bytes
+        left = "" if free is None else f" ({gib(free)} free)"
+        parts.append(f"{gpu.name} {gib(total)}{left}")
+    if not machine.usable_accelerators:
+        parts.append("no GPU that Ollama uses")
+    parts.append(f"Ollama {version}" if version else "no Ollama server")
+    if machine.disk.free_bytes is not None:
+        parts.append(f"{gb(machine.disk.free_bytes)} free on disk")
+    held = [part.replace(" ", "\u00a0") for part in parts if part]
+    return paragraph("This machine: " + " · ".join(held), width=width, hanging="  ")
+
+
+def render_plan(plan: Plan, *, width: int) -> str:
+    """Return the plan: a table of the roles, what is downloaded, what needs attention."""
+    parts = [
+        _targets_table(plan, width=width),
+        _sentences(_what_happens(plan), width=width),
+        _sentences([*plan.notes, *_licences(plan.targets)], width=width),
+    ]
+    if plan.assumptions:
+        parts.append(
+            paragraph(f"Assumed: {'; '.join(plan.assumptions)}.", width=width, hanging="  ")
+        )
+    return "\n\n".join(part for part in parts if part)
+
+
+def render_done(
+    targets: Sequence[RoleTarget],
+    measured: dict[str, str],
+    *,
+    address: ServerAddress,
+    notes: Sequence[str],
+    seconds: float,
+    width: int,
+) -> str:
+    """Return the end of a setup: what was made, how it runs, and how to use and undo it."""
+    rows = [(target.role, target.alias, measured.get(target.role, "")) for target in targets]
+    first = targets[0].alias if targets else ""
+    role = targets[0].role if targets else "chat"
+    parts = [
+        table(("role", "name", "verified"), rows, width=width),
+        _sentences(notes, width=width),
+        render_clients(targets, address=address, width=width),
+        f"Done in {duration(seconds)}. Undo: assistant rollback {role}\nTry it: ollama run {first}"
+        if first
+        else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def render_clients(targets: Sequence[RoleTarget], *, address: ServerAddress, width: int) -> str:
+    """Return how other programs use the models, whose context /v1 clients cannot set."""
+    names = {target.role: target.alias for target in targets}
+    chat = names.get("chat") or names.get("code") or next(iter(names.values()), "")
+    lines = [
+        ("OpenAI API", f"base URL {address.url}/v1, any key, model {chat}"),
+        ("Ollama API", f"{address.url}, model {chat}"),
+    ]
+    if "code" in names:
+        lines += [
+            ("aider", f"aider --model ollama_chat/{names['code']}"),
+            ("Continue", f"config.yaml: provider: ollama, model: {names['code']}"),
+        ]
+    if "embeddings" in names:
+        lines.append(("embeddings", f"{address.url}/v1/embeddings, model {names['embeddings']}"))
+    lines.append(("more tools", "docs/setup.md, or the tool's own page on Ollama"))
+    return "Other programs:\n" + table((), lines, width=width)
+
+
+def render_in_place(targets: Sequence[RoleTarget], *, width: int) -> str:
+    """Return that nothing is left to do, and what serves each role."""
+    rows = [(t.role, t.alias, f"{t.model} with {tokens(t.num_ctx)} of context") for t in targets]
+    return "Everything is as planned.\n\n" + table((), rows, width=width)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: `8 s`, `9 min 12 s`, `2 h 5 min`."""
+    whole = max(0, round(seconds))
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        minutes, rest = divmod(whole, _MINUTE)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, rest = divmod(whole, _HOUR)
+    return f"{hours} h {rest // _MINUTE} min"
+
+
+def rate(bytes_per_s: float) -> str:
+    """Return a download speed: `24 MB/s`, `1.2 GB/s`, `0.4 MB/s`."""
+    if bytes_per_s >= GB:
+        return f"{bytes_per_s / GB:.1f} GB/s"
+    megabytes = bytes_per_s / MB
+    return f"{megabytes:.0f} MB/s" if megabytes >= 10 else f"{megabytes:.1f} MB/s"
+
+
+def _targets_table(plan: Plan, *, width: int) -> str:
+    pending = {step.model for step in plan.steps if step.kind == "pull" and step.state != "done"}
+    rows: list[tuple[str, ...]] = []
+    for target in plan.targets:
+        if target.model in pending:
+            size = target.download_bytes
+            download = gb(size) if size else "unknown"
+        else:
+            download = "-"
+        rows.append(
+            (
+                target.role,
+                target.model,
+                download,
+                _memory(target),
+                "" if target.stays_loaded else "swaps",
+                _why(target, told=plan.on_gpu),
+            )
+        )
+    if all(target.stays_loaded for target in plan.targets):
+        rows = [(*row[:4], row[5]) for row in rows]
+        headers: tuple[str, ...] = ("role", "model", "download", "memory at context", "why")
+        return table(headers, rows, align="llrl", width=width)
+    headers = ("role", "model", "download", "memory at context", "", "why")
+    return table(headers, rows, align="llrll", width=width)
+
+
+def _memory(target: RoleTarget) -> str:
+    memory: dict[str, Any] = dict(target.estimate.get("memory") or {})
+    on_gpu = target.expected.verdict == "gpu"
+    side = memory.get("gpu") if on_gpu else memory
+    total = (side or {}).get("total_bytes")
+    at = f"at {tokens(target.num_ctx)}"
+    return f"{gib(total)} {at}" if isinstance(total, int) else at
+
+
+def _why(target: RoleTarget, *, told: bool) -> str:
+    """Return the reason in few words; `told` where a place on the CPU is worth a word."""
+    if not target.reasons:
+        return "set up before"
+    where = {"partial": "; partly on the CPU", "cpu": "; on the CPU"}
+    short = target.reasons[0].partition(":")[0].removesuffix(f" for {target.role}").rstrip(".")
+    return short + (where.get(target.expected.verdict, "") if told else "")
+
+
+def _what_happens(plan: Plan) -> list[str]:
+    sentences = []
+    left = plan.download_bytes - plan.kept_bytes
+    if plan.download_bytes:
+        kept = f" ({gb(plan.kept_bytes)} of it are here already)" if plan.kept_bytes else ""
+        time = ""
+        if plan.bytes_per_s:
+            time = (
+                f", about {duration(left / plan.bytes_per_s)} at the {rate(plan.bytes_per_s)} "
+                f"{plan.bytes_per_s_from}"
+            )
+        sentences.append(f"Downloads {gb(plan.download_bytes)}{kept}{time}.")
+    made = [t.alias for t in plan.targets if _is_pending(plan, t.role)]
+    if made:
+        sentences.append(f"Creates {_listed(made)}, each verified by running it.")
+    if plan.together_bytes and plan.memory_bytes:
+        where = "the GPU" if plan.on_gpu else "RAM"
+        sentences.append(
+            f"Side by side in memory: {gib(plan.together_bytes)} of {gib(plan.memory_bytes)} of "
+            f"{where}."
+        )
+    sentences.append("Nothing is removed.")
+    return sentences
+
+
+def _is_pending(plan: Plan, role: str) -> bool:
+    return any(s.role == role and s.kind == "create" and s.state != "done" for s in plan.steps)
+
+
+def _licences(targets: Sequence[RoleTarget]) -> list[str]:
+    """Return the licences that need attention: not simply free for any use."""
+    said = {}
+    for target in targets:
+        if target.commercial_use == "yes":
+            continue
+        terms = {
+            "no": "no commercial use",
+            "conditional": "commercial use under conditions",
+        }.get(target.commercial_use, "terms unknown to this program; read them")
+        note = f" ({target.licence_note})" if target.licence_note else ""
+        said[target.model] = (
+            f"Licence of {target.model}: {target.licence or 'unknown'}, {terms}{note}."
+        )
+    return list(said.values())
+
+
+def _sentences(sentences: Sequence[str], *, width: int) -> str:
+    return "\n".join(paragraph(each, width=width, hanging="  ") for each in sentences)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,402 @@
+"""Doing a plan, step by step, so that it can be stopped anywhere and run again.
+
+Per role: pull, create a candidate (`assistant-chat:next`), verify it, activate it. Activating
+writes the ledger first and then copies the candidate over the alias: after a kill in between
+the alias is not what the ledger says, which the next run sees and mends. A model that someone
+else left under the alias is first kept as `assistant-chat:before-setup`.
+
+A role that fails does not keep the others from being set up, unless the server is gone or its
+disk is full.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Literal
+
+from assistant.errors import AssistantError, OllamaError
+from assistant.files import write_atomically
+from assistant.models.names import parse_model_name
+from assistant.ollama.chat_errors import OutOfMemoryError
+from assistant.ollama.client import OllamaClient
+from assistant.ollama.errors import NotOllamaError, ServerUnreachableError
+from assistant.ollama.modelfile import create_request, parse_modelfile
+from assistant.ollama.progress import PullProgress
+from assistant.ollama.pull_errors import DiskFullError
+from assistant.provision.ledger import read_ledger, with_entry, write_ledger
+from assistant.provision.plan import installed_by_name, name_key
+from assistant.provision.records import (
+    BACKUP_TAG,
+    CANDIDATE_TAG,
+    Ledger,
+    LedgerEntry,
+    Measured,
+    Pending,
+    Plan,
+    RoleTarget,
+    Step,
+    StepKind,
+    StepState,
+)
+from assistant.provision.verify import is_embedder, lands_as_planned, verify_model
+from assistant.units import gib, tokens
+
+MODELFILES_FOLDER: Final = "modelfiles"
+_KEPT_SPEED_BYTES: Final = 50_000_000
+"""A pull of at least this much says how fast the line is."""
+
+EventKind = Literal["start", "progress", "done", "told", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a person may want to see: `text` in words, `pull` while downloading."""
+
+    kind: EventKind
+    target: RoleTarget
+    step: StepKind
+    text: str = ""
+    pull: PullProgress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What applying a plan needs from outside.
+
+    `folder` holds the ledger. `smaller` returns the next smaller target when a model did not
+    land as planned (a shorter context, then a smaller quantization), or None; `keep_speed` is
+    told what was measured; `now` is the time as ISO 8601 text; `machine` the key of the computer.
+    """
+
+    client: OllamaClient
+    folder: Path
+    machine: str
+    now: Callable[[], str]
+    report: Callable[[Event], None]
+    smaller: Callable[[RoleTarget], RoleTarget | None]
+    keep_speed: Callable[[RoleTarget, Measured], None]
+    server_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it ended: the plan with the steps' last states, the ledger, and what went wrong."""
+
+    plan: Plan
+    ledger: Ledger
+    errors: tuple[AssistantError, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Run:
+    plan: Plan
+    world: World
+    ledger: Ledger
+    steps: dict[str, Step]
+    targets: dict[str, RoleTarget]
+    notes: list[str] = field(default_factory=list)
+
+
+def apply_plan(plan: Plan, world: World) -> Outcome:
+    """Do what is left of a plan and return how it ended; Ctrl-C leaves a state to go on from.
+
+    Raises:
+        FileProblemError: the ledger cannot be read or written.
+    """
+    ledger = read_ledger(world.folder)
+    ledger = replace(
+        ledger, pending=Pending(world.now(), world.machine, plan.targets), machine=world.machine
+    )
+    write_ledger(ledger, world.folder)
+    run = _Run(
+        plan,
+        world,
+        ledger,
+        {step.id: step for step in plan.steps},
+        {target.role: target for target in plan.targets},
+    )
+    errors = _all_roles(run)
+    if not errors:
+        run.ledger = replace(run.ledger, pending=None)
+        write_ledger(run.ledger, world.folder)
+    return Outcome(
+        replace(plan, steps=tuple(run.steps.values()), targets=tuple(run.targets.values())),
+        run.ledger,
+        tuple(errors),
+        tuple(run.notes),
+    )
+
+
+def _all_roles(run: _Run) -> list[AssistantError]:
+    errors: list[AssistantError] = []
+    for role, target in list(run.targets.items()):
+        if _is_done(run, target):
+            continue
+        try:
+            _one_role(run, target)
+        except OllamaError as error:
+            errors.append(error)
+            _mark_failed(run, role, error)
+            run.world.report(
+                Event("failed", run.targets[role], _failed_kind(run, role), error.message)
+            )
+            if isinstance(error, ServerUnreachableError | NotOllamaError | DiskFullError):
+                break
+    return errors
+
+
+def _one_role(run: _Run, target: RoleTarget) -> None:
+    while True:
+        _pull(run, target)
+        candidate = candidate_name(target.alias)
+        try:
+            _create(run, target, candidate)
+            measured = _verify(run, target, candidate)
+            _activate(run, target, candidate, measured)
+        except _TooBigError as problem:
+            smaller = run.world.smaller(target)
+            if smaller is None:
+                if problem.measured is None:
+                    raise problem.error from None
+                _tell(run, target, f"{problem.text}; nothing smaller is left to try: kept so")
+                _activate(run, target, candidate, problem.measured)
+                return
+            _tell(run, target, f"{problem.text}; {_next_try(target, smaller)}")
+            _drop_candidate(run, candidate, target)
+            target = smaller
+            run.targets[target.role] = target
+        except OllamaError:
+            _drop_candidate(run, candidate, target)
+            raise
+        else:
+            return
+
+
+class _TooBigError(Exception):
+    """The model runs, but not where it should; or it cannot be loaded for want of memory."""
+
+    def __init__(
+        self, text: str, *, measured: Measured | None = None, error: OllamaError | None = None
+    ) -> None:
+        super().__init__(text)
+        self.text = text
+        self.measured = measured
+        self.error = error or OllamaError(text)
+
+
+def _pull(run: _Run, target: RoleTarget) -> None:
+    step = run.steps.get(f"pull:{target.model}")
+    if step is None:
+        step = Step(
+            f"pull:{target.model}", "pull", target.model, "the next to try", role=target.role
+        )
+        run.steps[step.id] = step
+    if step.state == "done":
+        return
+    run.world.report(Event("start", target, "pull"))
+    began, first = time.monotonic(), None
+    progress = PullProgress()
+    for progress in run.world.client.pull(target.model):
+        first = progress.completed_bytes if first is None and progress.layers else first
+        run.world.report(Event("progress", target, "pull", pull=progress))
+    fetched, seconds = progress.completed_bytes - (first or 0), time.monotonic() - began
+    if fetched >= _KEPT_SPEED_BYTES and seconds > 0:
+        run.ledger = replace(run.ledger, bytes_per_s=fetched / seconds)
+        write_ledger(run.ledger, run.world.folder)
+    _set(run, step.id, "done")
+    run.world.report(Event("done", target, "pull", pull=progress))
+
+
+def _create(run: _Run, target: RoleTarget, candidate: str) -> None:
+    run.world.report(Event("start", target, "create"))
+    body = create_request(parse_modelfile(target.modelfile), name=candidate)
+    for _ in run.world.client.create(body):
+        pass
+    _set(run, f"create:{target.role}", "done")
+    run.world.report(Event("done", target, "create"))
+
+
+def _verify(run: _Run, target: RoleTarget, candidate: str) -> Measured:
+    """Return what was measured.
+
+    Raises:
+        _TooBigError: it does not land as planned, or cannot be loaded for want of memory.
+    """
+    run.world.report(Event("start", target, "verify"))
+    try:
+        measured = verify_model(
+            run.world.client,
+            name=candidate,
+            capabilities=target.capabilities,
+            now=run.world.now,
+            server_version=run.world.server_version,
+        )
+    except OutOfMemoryError as error:
+        raise _TooBigError(
+            f"{target.model} with {tokens(target.num_ctx)} of context does not load", error=error
+        ) from error
+    if not lands_as_planned(target.expected, measured):
+        share = round(100 * (1 - (measured.gpu_share or 0.0)))
+        raise _TooBigError(
+            f"{share} % of {target.model} with {tokens(target.num_ctx)} of context is on the CPU, "
+            "against the estimate",
+            measured=measured,
+        )
+    run.world.keep_speed(target, measured)
+    _set(run, f"verify:{target.role}", "done")
+    run.world.report(Event("done", target, "verify", text=describe_measured(target, measured)))
+    return measured
+
+
+def _activate(run: _Run, target: RoleTarget, candidate: str, measured: Measured) -> None:
+    client, folder = run.world.client, run.world.folder
+    backup = _keep_foreign(run, target.alias)
+    entry = ledger_entry(target, client, measured, now=run.world.now(), made=candidate)
+    write_atomically(
+        folder / MODELFILES_FOLDER / f"{target.alias}.Modelfile", target.modelfile, mode=0o644
+    )
+    run.ledger = with_entry(run.ledger, entry, backup=backup)
+    write_ledger(run.ledger, folder)
+    client.copy(candidate, target.alias)
+    _drop_candidate(run, candidate, target)
+    for kind in ("create", "verify", "activate"):
+        _set(run, f"{kind}:{target.role}", "done")
+    run.world.report(Event("done", target, "activate"))
+
+
+def ledger_entry(
+    target: RoleTarget,
+    client: OllamaClient,
+    measured: Measured | None,
+    *,
+    now: str,
+    made: str,
+) -> LedgerEntry:
+    """Return the ledger's entry for a target whose model stands under the name `made`."""
+    found = installed_by_name(client.installed_models())
+    shown = client.show(made)
+    base = found.get(name_key(target.model))
+    made_model = found.get(name_key(made))
+    return LedgerEntry(
+        alias=target.alias,
+        role=target.role or None,
+        model=target.model,
+        num_ctx=target.num_ctx,
+        modelfile=target.modelfile,
+        created_at=now,
+        digest=base.digest if base else None,
+        blob_digest=shown.blob_digest,
+        alias_digest=made_model.digest if made_model else None,
+        quantization=target.quantization or shown.quantization,
+        size_bytes=made_model.size_bytes if made_model else None,
+        source=_source(target.model),
+        licence=target.licence,
+        parameters=dict(shown.parameters),
+        expected=target.expected,
+        estimate=target.estimate,
+        measured=measured,
+        stays_loaded=target.stays_loaded,
+        capabilities=target.capabilities,
+    )
+
+
+def candidate_name(alias: str) -> str:
+    """Return the name under which the next version of an alias is tried."""
+    return f"{alias}:{CANDIDATE_TAG}"
+
+
+def describe_measured(target: RoleTarget, measured: Measured) -> str:
+    """Return what a verification found, in a line."""
+    parts = [_where(measured)]
+    if measured.num_ctx:
+        parts.append(f"{measured.num_ctx:,} tokens")
+    if measured.dimension:
+        parts.append(f"vectors of {measured.dimension:,}")
+    decode = measured.decode_tokens_per_s
+    if decode is not None:
+        low, high = target.expected.decode_low, target.expected.decode_high
+        expected = f" (expected {low:.0f}-{high:.0f})" if low and high else ""
+        parts.append(f"{decode:.1f} tokens/s{expected}")
+    if measured.load_s is not None:
+        parts.append(f"loads in {measured.load_s:.1f} s")
+    if measured.called_tool is False:
+        parts.append("did not call the tool it was asked to")
+    elif measured.called_tool:
+        parts.append("calls tools")
+    return ", ".join(part for part in parts if part)
+
+
+def _where(measured: Measured) -> str:
+    share = measured.gpu_share
+    if share is None or measured.size_bytes is None:
+        return ""
+    if share == 0:
+        return f"100% CPU, {gib(measured.size_bytes)}"
+    return f"{round(100 * share)}% GPU, {gib(measured.size_bytes)}"
+
+
+def _keep_foreign(run: _Run, alias: str) -> str | None:
+    """Keep what stands under the alias and is not ours; return its new name."""
+    history = run.ledger.of_alias(alias)
+    if history is not None:
+        return history.backup
+    installed = installed_by_name(run.world.client.installed_models())
+    if name_key(alias) not in installed:
+        return None
+    backup = f"{alias}:{BACKUP_TAG}"
+    if name_key(backup) not in installed:
+        run.world.client.copy(alias, backup)
+        run.notes.append(f"The {alias} that was there before is kept as {backup}.")
+    return backup
+
+
+def _drop_candidate(run: _Run, candidate: str, target: RoleTarget) -> None:
+    """Remove the candidate, unloaded first: a server lists a deleted model that it still runs."""
+    with contextlib.suppress(AssistantError):
+        run.world.client.unload(candidate, embeds=is_embedder(target.capabilities))
+    with contextlib.suppress(AssistantError):
+        run.world.client.delete(candidate)
+
+
+def _next_try(target: RoleTarget, smaller: RoleTarget) -> str:
+    if smaller.model != target.model:
+        return f"trying {smaller.model}"
+    return f"trying {tokens(smaller.num_ctx)}"
+
+
+def _tell(run: _Run, target: RoleTarget, text: str) -> None:
+    run.notes.append(f"{target.role}: {text}.")
+    run.world.report(Event("told", target, "verify", text=text))
+
+
+def _is_done(run: _Run, target: RoleTarget) -> bool:
+    mine = (step for step in run.steps.values() if step.role == target.role or
+            step.id == f"pull:{target.model}")  # fmt: skip
+    return all(step.state == "done" for step in mine)
+
+
+def _mark_failed(run: _Run, role: str, error: AssistantError) -> None:
+    """Mark the first step of a role that is not done as failed and the rest as skipped."""
+    state: StepState = "failed"
+    for step in [s for s in run.steps.values() if s.role == role and s.state != "done"]:
+        said = error.message if state == "failed" else None
+        run.steps[step.id] = replace(step, state=state, error=said)
+        state = "skipped"
+
+
+def _failed_kind(run: _Run, role: str) -> StepKind:
+    failed = (s.kind for s in run.steps.values() if s.role == role and s.state == "failed")
+    return next(failed, "verify")
+
+
+def _set(run: _Run, step_id: str, state: StepState) -> None:
+    run.steps[step_id] = replace(run.steps[step_id], state=state)
+
+
+def _source(model: str) -> str:
+    return parse_model_name(model).host

@@ -1,0 +1,304 @@
+"""Choosing what each role shall be, and sizing all of it together.
+
+What was set up stays, what the person named is taken, the rest is recommended.
+A second setup on the same computer must come to the same end, so what the ledger has, or what a
+confirmed setup was to make, is kept as it is unless something else is asked for: free memory
+changes from minute to minute, and so would a new choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from assistant.errors import AssistantError, NoFitError, UnknownModelError, UsageError
+from assistant.fit.model_facts import facts_from_card
+from assistant.fit.records import ModelFacts, RunOptions
+from assistant.machine.records import Machine
+from assistant.models.card import ModelCard, Tag
+from assistant.models.catalog import Catalog
+from assistant.models.quantization import quantization_rank
+from assistant.provision.contexts import choose_context
+from assistant.provision.records import Ledger, LedgerEntry, RoleTarget
+from assistant.provision.targets import role_target, shorter_target
+from assistant.provision.together import Sized, Wanted, size_together, together_bytes
+from assistant.recommend.candidates import builds, pull_name
+from assistant.recommend.records import Needs, Pick, Role
+from assistant.recommend.roles import role_profile
+from assistant.recommend.sets import recommend_set
+
+FactsOf = Callable[[str], ModelFacts]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the person asked setup for. `models` names a model per role, `num_ctx` a context.
+
+    `anew` chooses again what was chosen before.
+    """
+
+    roles: tuple[str, ...]
+    models: Mapping[str, str]
+    num_ctx: int | None = None
+    needs: Needs = Needs()  # noqa: RUF009  frozen, so one for all is right
+    anew: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the roles shall be; `together_bytes` of `memory_bytes` stays loaded side by side."""
+
+    targets: tuple[RoleTarget, ...]
+    notes: tuple[str, ...] = ()
+    together_bytes: int | None = None
+    memory_bytes: int | None = None
+    on_gpu: bool = False
+
+
+def kept_targets(request: Request, ledger: Ledger, machine: str) -> dict[str, RoleTarget]:
+    """Return what stays as it is, by role: set up before, or confirmed and not finished.
+
+    Nothing is kept that was chosen for another computer, nor where something else is asked for.
+    """
+    if request.anew or request.num_ctx is not None:
+        return {}
+    kept: dict[str, RoleTarget] = {}
+    for role in request.roles:
+        entry, pending = ledger.current(role), ledger.pending
+        target = None
+        if entry is not None and ledger.machine == machine:
+            target = target_of_entry(entry)
+        if pending is not None and pending.machine == machine:
+            target = next((t for t in pending.targets if t.role == role), target)
+        if target is not None and request.models.get(role, target.model) == target.model:
+            kept[role] = target
+    return kept
+
+
+def target_of_entry(entry: LedgerEntry) -> RoleTarget:
+    """Return the target that an entry of the ledger was made from."""
+    from assistant.provision.records import Expectation
+
+    return RoleTarget(
+        role=entry.role or "",
+        alias=entry.alias,
+        model=entry.model,
+        num_ctx=entry.num_ctx,
+        modelfile=entry.modelfile,
+        expected=entry.expected or Expectation("unknown", entry.num_ctx),
+        quantization=entry.quantization,
+        download_bytes=entry.size_bytes,
+        stays_loaded=entry.stays_loaded,
+        licence=entry.licence,
+        capabilities=entry.capabilities,
+        estimate=entry.estimate,
+    )
+
+
+class Chooser:
+    """Chooses for one machine. `facts_of` resolves a model's name, `options` are the server's."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        catalog: Catalog,
+        facts_of: FactsOf,
+        *,
+        options: RunOptions | None = None,
+        max_loaded: int | None = None,
+    ) -> None:
+        self.machine = machine
+        self.catalog = catalog
+        self.facts_of = facts_of
+        self.options = options or RunOptions()
+        self.max_loaded = max_loaded
+        self._sized: dict[str, Sized] = {}
+
+    def choose(self, request: Request, kept: Mapping[str, RoleTarget]) -> Choice:
+        """Return the targets for the request's roles, in their order.
+
+        Raises:
+            NoFitError: nothing in the catalog serves any of the roles here.
+            UnknownModelError, UsageError: a named model is not known, or cannot do its role.
+        """
+        named = {**{role: t.model for role, t in kept.items()}, **request.models}
+        for role, model in request.models.items():
+            self._check_role(role, model)
+        asked = {role: target.num_ctx for role, target in kept.items()}
+        picks, missing = self._recommended([r for r in request.roles if r not in named], request)
+        chosen = {role: pick.model for role, pick in picks.items()} | named
+        wanted = [
+            Wanted(
+                role_profile(role), self.facts_of(chosen[role]), asked.get(role, request.num_ctx)
+            )
+            for role in request.roles
+            if role in chosen
+        ]
+        if not wanted:
+            raise _nothing_fits(missing)
+        sized = size_together(
+            wanted, self.machine, options=self.options, max_loaded=self.max_loaded
+        )
+        targets = []
+        for each in sized:
+            name = each.role.name
+            self._sized[name] = each
+            if name in kept:
+                targets.append(replace(kept[name], stays_loaded=each.stays_loaded))
+            else:
+                targets.append(self._target(each, named.get(name), picks.get(name)))
+        on_gpu = bool(self.machine.usable_accelerators)
+        notes = [f"Nothing in the catalog serves {role} on this machine." for role in missing]
+        return Choice(
+            tuple(targets),
+            (*notes, *_set_notes(sized)),
+            together_bytes(sized, on_gpu=on_gpu),
+            self._memory_bytes(),
+            on_gpu,
+        )
+
+    def smaller(self, target: RoleTarget) -> RoleTarget | None:
+        """Return the next smaller thing to try for a role: a shorter context, a smaller file.
+
+        None when there is nothing left, or the model's facts cannot be had.
+        """
+        sized = self._sized.get(target.role)
+        try:
+            facts = self.facts_of(target.model)
+        except AssistantError:
+            return None
+        if sized is None or sized.facts.resolved != facts.resolved:
+            profile = role_profile(target.role)
+            first = choose_context(facts, self.machine, profile, options=self.options)
+            sized = Sized(profile, facts, first, target.stays_loaded)
+        if target.contexts:
+            choice = choose_context(
+                facts, self.machine, sized.role, options=self.options, asked=target.contexts[0]
+            )
+            why = f"{target.num_ctx} did not stay on the GPU when it was tried here"
+            return shorter_target(
+                target, sized, replace(choice, why=why, num_gpu=None), card=self._card(target.model)
+            )
+        return self._smaller_file(target, sized)
+
+    def _smaller_file(self, target: RoleTarget, sized: Sized) -> RoleTarget | None:
+        found = self._card_and_tag(target.model)
+        if found is None:
+            return None
+        card, tag = found
+        rank, size = quantization_rank(tag.quantization or "") or 0, tag.download_bytes or 0
+        lower = [
+            (quantization_rank(other.quantization or "") or 0, other)
+            for other in builds(card)
+            if other.pullable and (other.download_bytes or size) < size
+        ]
+        lower = [(other_rank, other) for other_rank, other in lower if 0 < other_rank < rank]
+        if not lower:
+            return None
+        best = max(lower, key=lambda pair: pair[0])[1]
+        facts = facts_from_card(card, best)
+        choice = choose_context(facts, self.machine, sized.role, options=self.options)
+        smaller = Sized(sized.role, facts, choice, sized.stays_loaded)
+        self._sized[sized.role.name] = smaller
+        return role_target(smaller, model=pull_name(card, best), card=card, reasons=target.reasons)
+
+    def _target(self, sized: Sized, named: str | None, pick: Pick | None) -> RoleTarget:
+        model = named or (pick.model if pick else sized.facts.name)
+        reasons = ("as you asked",) if named else (pick.reasons if pick else ())
+        return role_target(sized, model=model, card=self._card(model), reasons=reasons)
+
+    def _recommended(
+        self, roles: Sequence[str], request: Request
+    ) -> tuple[dict[str, Pick], list[str]]:
+        """Return the picks by role, and the roles that nothing serves."""
+        needs = replace(request.needs, num_ctx=request.num_ctx)
+        if not roles:
+            return {}, []
+        together = self._set(roles, needs)
+        if together:
+            return together, []
+        picks: dict[str, Pick] = {}
+        for role in roles:
+            picks |= self._set([role], needs)
+        return picks, [role for role in roles if role not in picks]
+
+    def _set(self, roles: Sequence[str], needs: Needs) -> dict[str, Pick]:
+        found = recommend_set(
+            self.machine,
+            self.catalog,
+            needs=needs,
+            roles=[cast("Role", role) for role in roles],
+            with_details=False,
+            run=self.options,
+        )
+        return {member.role: member.pick for member in found.members}
+
+    def _check_role(self, role: str, model: str) -> None:
+        """Raise when a model that was named cannot do what its role is.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        facts = self.facts_of(model)
+        embeds = facts.architecture.is_embedding or "embedding" in facts.capabilities
+        if role == "embeddings" and not embeds:
+            raise UsageError(
+                f"{model!r} is not an embedding model.",
+                hint="See which are: assistant recommend --role embeddings",
+            )
+        if role != "embeddings" and embeds and "completion" not in facts.capabilities:
+            raise UsageError(
+                f"{model!r} is an embedding model and cannot serve {role}.",
+                hint=f"See what can: assistant recommend --role {role}",
+            )
+        lacks = role_profile(role).requires - facts.capabilities if facts.capabilities else ()
+        if lacks and role != "embeddings":
+            raise UsageError(
+                f"{model!r} cannot do {' and '.join(sorted(lacks))}, which the role {role} needs.",
+                hint=f"See what can: assistant recommend --role {role}",
+            )
+
+    def _card(self, model: str) -> ModelCard | None:
+        found = self._card_and_tag(model)
+        return found[0] if found else None
+
+    def _card_and_tag(self, model: str) -> tuple[ModelCard, Tag] | None:
+        try:
+            return self.catalog.find(model)
+        except UnknownModelError:
+            return None
+
+    def _memory_bytes(self) -> int | None:
+        gpus = self.machine.usable_accelerators
+        if gpus:
+            return sum(a.memory_free_bytes or a.memory_total_bytes or 0 for a in gpus)
+        return self.machine.ram.available_bytes or self.machine.ram.total_bytes
+
+
+def _set_notes(sized: Sequence[Sized]) -> tuple[str, ...]:
+    """Return who shares a model, and who takes turns."""
+    by_model: dict[str, list[str]] = {}
+    for each in sized:
+        by_model.setdefault(each.facts.name, []).append(each.role.name)
+    notes = [
+        f"{' and '.join(roles)} share {model}, with one context: no reloading between them."
+        for model, roles in by_model.items()
+        if len(roles) > 1
+    ]
+    swapped = list(dict.fromkeys(s.facts.name for s in sized if not s.stays_loaded))
+    if swapped and len(by_model) > 1:
+        verb = "take" if len(swapped) > 1 else "takes"
+        notes.append(
+            f"{' and '.join(swapped)} {verb} turns with the others: loaded when used, because "
+            "together they do not fit."
+        )
+    return tuple(notes)
+
+
+def _nothing_fits(roles: Sequence[str]) -> NoFitError:
+    return NoFitError(
+        f"nothing in the catalog serves {' or '.join(roles)} on this machine.",
+        hint="Name a model yourself (assistant setup --model chat=NAME), or see why not: "
+        "assistant recommend --role chat",
+    )
