@@ -81,6 +81,7 @@ def ask(
             history=history,
             machine=machine,
             model=model,
+            set_up_model=_set_up_for_chat(),
             no_llm=no_llm,
             detect=detect_this_machine,
             on_model=lambda chosen: out.note(f"{chosen.name} writes the answer; Ctrl-C stops it."),
@@ -96,6 +97,14 @@ def ask(
         lambda: _with_sources(answer),
         markdown=True,
     )
+
+
+def _set_up_for_chat() -> str | None:
+    """Return the alias that `assistant setup` made for chat, or None."""
+    from assistant.provision.ledger import current_entry
+
+    entry = current_entry("chat")
+    return None if entry is None else entry.alias
 
 
 def _engine_note(answer: Answer) -> str | None:

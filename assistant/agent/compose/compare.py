@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from string import Template
 
 from assistant.agent.compose.facts import billions
 from assistant.agent.compose.text import (
@@ -18,6 +16,7 @@ from assistant.agent.compose.text import (
 )
 from assistant.fit.records import FitEstimate
 from assistant.machine.records import Machine
+from assistant.ollama.modelfile import Modelfile, render_modelfile
 from assistant.recommend.records import ComparedModel, Comparison
 from assistant.units import GB, gib, tokens
 
@@ -106,27 +105,9 @@ def compose_compare(
 
 
 def compose_modelfile(
-    template: str,
-    estimate: FitEstimate,
-    machine: Machine,
-    *,
-    asked: bool,
-    name: str,
-    temperature: float | None = None,
+    modelfile: Modelfile, estimate: FitEstimate, machine: Machine, *, name: str
 ) -> str:
-    """Return a Modelfile for one role, with the command that creates the model.
-
-    `template` has `$model`, `$num_ctx` and `$why_num_ctx`; `asked` is True when the person
-    named the context length, `temperature` replaces the template's.
-    """
-    why = "as asked" if asked else "what Ollama would choose on this machine"
-    if estimate.requested_num_ctx and estimate.requested_num_ctx > estimate.num_ctx:
-        why = "the context length it was trained for; more was asked"
-    text = Template(template).substitute(
-        model=estimate.resolved, num_ctx=estimate.num_ctx, why_num_ctx=why
-    )
-    if temperature is not None:
-        text = re.sub(r"(PARAMETER temperature) \S+", rf"\1 {temperature:g}", text)
+    """Return a Modelfile with the command that creates the model, and where it lands."""
     lands = {
         "gpu": "entirely on the GPU",
         "partial": "partly on the GPU and partly on the CPU",
@@ -136,7 +117,7 @@ def compose_modelfile(
     return paragraphs(
         f"This Modelfile runs `{estimate.resolved}` with {tokens(estimate.num_ctx)} tokens of "
         f"context, in {gib(estimate.memory.total_bytes)} of memory.",
-        f"```\n{text.strip()}\n```",
+        f"```\n{render_modelfile(modelfile).strip()}\n```",
         f"Create it with `ollama create {name} -f Modelfile`; it shares the weights of "
         f"`{estimate.resolved}`, so nothing is downloaded twice.",
         f"On {gpu_label(machine)} it lands {lands}.",

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Final
 from assistant.agent import cues
 from assistant.agent.records import Question
 from assistant.agent.topics.context import Context, Part
+from assistant.errors import UnknownModelError
 from assistant.recommend.records import Role
 
 if TYPE_CHECKING:
+    from assistant.fit.records import FitEstimate
     from assistant.models.card import ModelCard
     from assistant.models.catalog import Catalog
+    from assistant.ollama.modelfile import Modelfile
 
 
 _ABILITIES: Final = ("vision", "tools", "thinking", "insert")
@@ -241,7 +244,6 @@ def answer_licence_list(context: Context) -> Part:
 def answer_modelfile(context: Context) -> Part:
     """Write a Modelfile from the template of its role."""
     from assistant.agent.compose.compare import compose_modelfile
-    from assistant.paths import bundled_folder
 
     question = context.question
     machine = context.machine()
@@ -252,19 +254,38 @@ def answer_modelfile(context: Context) -> Part:
         num_ctx=question.num_ctx,
         words=question.machine_words,
     )
-    role = next((r for r in question.roles if r in ("code", "embeddings")), "chat")
+    role = question.roles[0] if question.roles else "chat"
     if role == "chat" and cues.has(r"code|starcoder|devstral", question.models[0].name):
         role = "code"
-    template = (bundled_folder("modelfiles") / f"{role}.Modelfile").read_text("utf-8")
-    text = compose_modelfile(
-        template,
-        estimate,
-        machine,
-        asked=question.num_ctx is not None,
-        name=f"my-{role}",
-        temperature=_temperature(question),
-    )
+    modelfile = _modelfile(context, role, estimate)
+    text = compose_modelfile(modelfile, estimate, machine, name=f"my-{role}")
     return text, (("memory", "Context length that Ollama chooses"),)
+
+
+def _modelfile(context: Context, role: str, estimate: FitEstimate) -> Modelfile:
+    from assistant.provision.role_modelfile import role_modelfile
+
+    asked = context.question.num_ctx is not None
+    why = "as asked" if asked else "what Ollama would choose on this machine"
+    if estimate.requested_num_ctx and estimate.requested_num_ctx > estimate.num_ctx:
+        why = "the context length it was trained for; more was asked"
+    try:
+        card = context.tools.catalog.find(estimate.resolved)[0]
+    except UnknownModelError:
+        card = None
+    modelfile = role_modelfile(
+        role,
+        model=estimate.resolved,
+        num_ctx=estimate.num_ctx,
+        why_num_ctx=why,
+        family=card.family if card else None,
+        thinking=card is not None and "thinking" in card.capabilities,
+    )
+    temperature = _temperature(context.question)
+    if temperature is None:
+        return modelfile
+    others = tuple(pair for pair in modelfile.parameters if pair[0] != "temperature")
+    return replace(modelfile, parameters=(*others, ("temperature", f"{temperature:g}")))
 
 
 def _temperature(question: Question) -> float | None:
