@@ -22,9 +22,11 @@ from assistant.cli.completion import completion
 from assistant.cli.fit import fit
 from assistant.cli.guides import guides
 from assistant.cli.hardware import hardware
+from assistant.cli.modelfile import modelfile
 from assistant.cli.options import examples
 from assistant.cli.recommend import recommend
 from assistant.cli.setup import setup
+from assistant.cli.tune import tune
 from assistant.errors import AssistantError, FileProblemError, UsageError
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -49,7 +51,7 @@ def cli(ctx: click.Context, debug: bool) -> None:  # noqa: ARG001  --debug is lo
         output.Output("").print(ctx.get_help())
 
 
-for command in (setup, hardware, fit, recommend, ask, guides, completion):
+for command in (setup, hardware, fit, recommend, ask, guides, modelfile, tune, completion):
     cli.add_command(command)
 
 

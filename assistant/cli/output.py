@@ -91,6 +91,11 @@ class Output:
         """True when moving progress is welcome: text mode, and stderr is a terminal."""
         return not self.as_json and _is_terminal(sys.stderr)
 
+    @property
+    def progress_color(self) -> bool:
+        """True when escape codes are welcome on stderr."""
+        return wants_color(sys.stderr)
+
     def style(self, text: str, **styles: Any) -> str:
         """Return `text` in click's styles (`bold=True`, `dim=True`, `fg="green"`), or as it is."""
         return click.style(text, **styles) if self.color else text

@@ -6,12 +6,11 @@ what happens come from `cli/setup.py`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
-from assistant.cli.output import text_width, wants_color
+from assistant.cli.output import Output, text_width
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -29,9 +28,9 @@ class ShowPull(Protocol):
 
 
 @contextmanager
-def pull_bars(*, shown: bool) -> Iterator[ShowPull]:
+def pull_bars(out: Output) -> Iterator[ShowPull]:
     """Give a function that shows pulls while the block runs; bars vanish when it ends."""
-    if not shown:
+    if not out.shows_progress:
         yield _nothing
         return
     from rich.console import Console
@@ -44,9 +43,12 @@ def pull_bars(*, shown: bool) -> Iterator[ShowPull]:
         TransferSpeedColumn,
     )
 
-    plain = not wants_color(sys.stderr)
     console = Console(
-        stderr=True, width=text_width(), no_color=plain, highlight=False, legacy_windows=False
+        stderr=True,
+        width=text_width(),
+        no_color=not out.progress_color,
+        highlight=False,
+        legacy_windows=False,
     )
     progress = Progress(
         TextColumn("{task.description}", markup=False),

@@ -129,7 +129,7 @@ class SetupJob:
         from assistant.provision.apply import World, apply_plan
         from assistant.provision.machine_key import machine_key
 
-        with pull_bars(shown=self.out.shows_progress) as bars:
+        with pull_bars(self.out) as bars:
             world = World(
                 client=self.client(),
                 folder=data_folder(),
@@ -343,7 +343,10 @@ class SetupJob:
         if event.kind in ("told", "failed"):
             line = event.text
         if line:
-            out.note(f"{target.role:<11} {line}")
+            from assistant.cli.layout import paragraph
+
+            text = f"{target.role:<11}".replace(" ", "\u00a0") + f" {line}"
+            out.note(paragraph(text, width=out.width, hanging=" " * 12))
         if event.kind == "done" and event.step == "pull":
             self._last_pull = None
 

@@ -19,10 +19,8 @@ _HOUR: Final = 3600
 
 def machine_line(machine: Machine, version: str | None, *, width: int) -> str:
     """Return the computer and its server in a line: what the plan is made for."""
-    parts = [
-        machine.cpu.name or "",
-        gib(machine.ram.total_bytes) if machine.ram.total_bytes else "",
-    ]
+    ram = machine.ram.total_bytes
+    parts = [machine.cpu.name or "", f"{gib(ram)} RAM" if ram else ""]
     for gpu in machine.usable_accelerators:
         total, free = gpu.memory_total_bytes or 0, gpu.memory_free_bytes
         left = "" if free is None else f" ({gib(free)} free)"
@@ -89,7 +87,7 @@ def render_clients(targets: Sequence[RoleTarget], *, address: ServerAddress, wid
         ]
     if "embeddings" in names:
         lines.append(("embeddings", f"{address.url}/v1/embeddings, model {names['embeddings']}"))
-    lines.append(("more tools", "docs/setup.md, or the tool's own page on Ollama"))
+    lines.append(("more tools", "assistant guides show integrations"))
     return "Other programs:\n" + table((), lines, width=width)
 
 

@@ -42,12 +42,20 @@ from assistant.provision.records import (
     StepKind,
     StepState,
 )
-from assistant.provision.verify import is_embedder, lands_as_planned, verify_model
+from assistant.provision.verify import (
+    is_embedder,
+    lands_as_planned,
+    together_note,
+    verify_model,
+)
 from assistant.units import gib, tokens
 
 MODELFILES_FOLDER: Final = "modelfiles"
 _KEPT_SPEED_BYTES: Final = 50_000_000
 """A pull of at least this much says how fast the line is."""
+
+ESTIMATE_TOLERANCE: Final = 0.02
+"""By how much `/api/ps` may differ from the estimate before the difference is worth a word."""
 
 EventKind = Literal["start", "progress", "done", "told", "failed"]
 
@@ -122,6 +130,8 @@ def apply_plan(plan: Plan, world: World) -> Outcome:
     )
     errors = _all_roles(run)
     if not errors:
+        note = together_note(run.world.client, tuple(run.targets.values()))
+        run.notes += [note] if note else []
         run.ledger = replace(run.ledger, pending=None)
         write_ledger(run.ledger, world.folder)
     return Outcome(
@@ -311,10 +321,12 @@ def candidate_name(alias: str) -> str:
 
 
 def describe_measured(target: RoleTarget, measured: Measured) -> str:
-    """Return what a verification found, in a line."""
-    parts = [_where(measured)]
+    """Return what a verification found beside what was expected, in a line."""
+    parts = [_where(target, measured)]
     if measured.num_ctx:
-        parts.append(f"{measured.num_ctx:,} tokens")
+        short = measured.num_ctx < target.num_ctx
+        wanted = f" (not the {target.num_ctx:,} of its Modelfile)" if short else ""
+        parts.append(f"{measured.num_ctx:,} tokens{wanted}")
     if measured.dimension:
         parts.append(f"vectors of {measured.dimension:,}")
     decode = measured.decode_tokens_per_s
@@ -331,13 +343,18 @@ def describe_measured(target: RoleTarget, measured: Measured) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _where(measured: Measured) -> str:
-    share = measured.gpu_share
-    if share is None or measured.size_bytes is None:
+def _where(target: RoleTarget, measured: Measured) -> str:
+    """Return where it is and how large, beside the estimate if that is off by over 2 %."""
+    share, size = measured.gpu_share, measured.size_bytes
+    if share is None or size is None:
         return ""
-    if share == 0:
-        return f"100% CPU, {gib(measured.size_bytes)}"
-    return f"{round(100 * share)}% GPU, {gib(measured.size_bytes)}"
+    expected = target.expected.size_bytes
+    estimated = ""
+    if expected:
+        off = abs(size - expected) > ESTIMATE_TOLERANCE * expected
+        estimated = f" (estimated {gib(expected)})" if off else " as estimated"
+    place = "100% CPU" if share == 0 else f"{round(100 * share)}% GPU"
+    return f"{place}, {gib(size)}{estimated}"
 
 
 def _keep_foreign(run: _Run, alias: str) -> str | None:

@@ -8,7 +8,7 @@ say.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,7 +18,8 @@ from assistant.ollama.chat_errors import CannotCallToolsError
 from assistant.ollama.client import OllamaClient
 from assistant.ollama.records import LoadedModel
 from assistant.provision.plan import name_key
-from assistant.provision.records import Expectation, Measured
+from assistant.provision.records import Expectation, Measured, RoleTarget
+from assistant.units import gib
 
 GPU_SHARE: Final = 0.999
 """From this share of a model on the GPU on, all of it counts as there."""
@@ -120,6 +121,44 @@ def lands_as_planned(expected: Expectation, measured: Measured) -> bool:
     """True unless a model that should be on the GPU whole is partly on the CPU."""
     share = measured.gpu_share
     return expected.verdict != "gpu" or share is None or share >= GPU_SHARE
+
+
+def together_note(client: OllamaClient, targets: Sequence[RoleTarget]) -> str | None:
+    """Load what should stay loaded together, largest first, and say what came of it.
+
+    None when there is nothing to see: one model alone, or a server that would not load one.
+    They are left loaded: the first question finds them warm.
+    """
+    by_model = {name_key(t.model): t for t in targets if t.stays_loaded}
+    largest_first = sorted(by_model.values(), key=lambda t: -(t.expected.size_bytes or 0))
+    if len(largest_first) < 2:
+        return None
+    try:
+        for target in largest_first:
+            client.load(target.alias, embeds=is_embedder(target.capabilities))
+        found = {target.role: loaded_as(client, target.alias) for target in largest_first}
+    except OllamaError as error:
+        return f"Whether all of them stay loaded could not be seen: {error.message}"
+    names = " and ".join(target.model for target in largest_first)
+    gone = [target for target in largest_first if found[target.role] is None]
+    if gone:
+        pushed = " and ".join(target.model for target in gone)
+        return f"{pushed} did not stay loaded beside the others: they take turns."
+    held = sum(m.size_bytes or 0 for m in found.values() if m is not None)
+    spilled = [
+        target.model
+        for target in largest_first
+        if not lands_as_planned(target.expected, _as_measured(found[target.role]))
+    ]
+    if spilled:
+        return f"Beside the others, {' and '.join(spilled)} is partly on the CPU."
+    return f"{names} are loaded side by side now: {gib(held)}."
+
+
+def _as_measured(running: LoadedModel | None) -> Measured:
+    if running is None:
+        return Measured(at="")
+    return Measured(at="", size_bytes=running.size_bytes, vram_bytes=running.vram_bytes)
 
 
 def _generate(client: OllamaClient, name: str) -> ChatReply:

@@ -94,16 +94,12 @@ def test_what_the_table_says_stays_does_stay(
     for row in table.rows:
         assert row.stays == (row.loads and row.estimate.placement.verdict == wanted)
         if row.longest_num_ctx is not None:
-            asked = replace(
-                options, num_ctx=row.longest_num_ctx, kv_cache_type=row.kv_cache_type
-            )
+            asked = replace(options, num_ctx=row.longest_num_ctx, kv_cache_type=row.kv_cache_type)
             again = estimate_fit(facts, on, asked, with_limits=False, with_speed=False)
             assert again.placement.verdict == wanted
     if table.best is not None:
         assert table.best_num_ctx is not None
-        best = replace(
-            options, num_ctx=table.best_num_ctx, kv_cache_type=table.best.kv_cache_type
-        )
+        best = replace(options, num_ctx=table.best_num_ctx, kv_cache_type=table.best.kv_cache_type)
         at_best = estimate_fit(facts, on, best, with_limits=False, with_speed=False)
         assert at_best.placement.verdict == wanted
         assert table.best_num_ctx <= table.num_ctx

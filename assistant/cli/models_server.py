@@ -1,0 +1,98 @@
+"""What `assistant models` and `assistant rollback` ask the server, and the lock they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from assistant.cli.layout import paragraph
+from assistant.cli.output import Output, text_width
+from assistant.errors import OllamaError
+
+if TYPE_CHECKING:
+    from assistant.ollama.records import InstalledModel, LoadedModel
+    from assistant.provision.drift import Drift
+    from assistant.provision.records import LedgerEntry
+
+LOCK_WAIT_S = 60.0
+REGISTRY_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """The server's lists; `installed` is None, and `problem` says why, when it gave none."""
+
+    url: str
+    installed: tuple[InstalledModel, ...] | None = None
+    loaded: tuple[LoadedModel, ...] = ()
+    problem: OllamaError | None = None
+
+    @property
+    def said(self) -> str:
+        """What a person is told when only the ledger is shown."""
+        why = "" if self.problem is None else self.problem.message
+        said = f"{why[:1].upper()}{why[1:]} Shown is what the ledger knows."
+        return paragraph(said, width=text_width())
+
+
+def server_view(out: Output) -> ServerView:
+    """Return what is installed and what is loaded; a server that is not there is no error.
+
+    Raises:
+        UsageError: OLLAMA_HOST is not an address.
+    """
+    from assistant.ollama.client import OllamaClient
+
+    with OllamaClient() as client, out.progress("asking the server"):
+        try:
+            return ServerView(client.address.url, client.installed_models(), client.loaded_models())
+        except OllamaError as problem:
+            return ServerView(client.address.url, problem=problem)
+
+
+@contextmanager
+def setup_lock(out: Output) -> Iterator[None]:
+    """Hold the lock of setup, so that nothing else changes aliases or the ledger meanwhile.
+
+    Raises:
+        FileProblemError: another process holds it for longer than a minute.
+    """
+    from assistant.lock import writing
+    from assistant.paths import data_folder
+
+    with writing(
+        data_folder() / "setup.lock",
+        wait_s=LOCK_WAIT_S,
+        held_by="is setting up models",
+        on_wait=lambda: out.note("Waiting for another assistant process that sets up models."),
+    ):
+        yield
+
+
+def drifts_of(
+    out: Output,
+    entries: list[LedgerEntry],
+    installed: tuple[InstalledModel, ...],
+    *,
+    offline: bool,
+) -> list[Drift]:
+    """Return how each alias stands; without `offline` the registries are asked as well."""
+    from assistant.models.registry import RegistryReader
+    from assistant.paths import cache_folder
+    from assistant.provision.drift import drift_of
+    from assistant.provision.upstream import ask_upstream
+
+    upstream = {}
+    if not offline and entries:
+        reader = RegistryReader(cache_folder() / "registry", timeout_s=REGISTRY_TIMEOUT_S)
+        with out.progress("asking the registries"):
+            upstream = ask_upstream(
+                [entry.model for entry in entries],
+                lambda name: reader.read(name, with_header=False),
+            )
+    return [
+        drift_of(entry, installed=installed, upstream=upstream.get(entry.model))
+        for entry in entries
+    ]

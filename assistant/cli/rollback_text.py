@@ -1,0 +1,98 @@
+"""What `assistant rollback` shows: data for --json, and text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from assistant.cli.layout import paragraph, table
+from assistant.cli.models_show import rollback_words, version_words
+from assistant.provision.records import AliasHistory, LedgerEntry
+from assistant.provision.undo import Rollback, rollback_kind
+
+
+def listed_data(histories: Sequence[AliasHistory]) -> dict[str, Any]:
+    """Return what can be rolled back as data."""
+    return {
+        "rollbacks": [
+            {
+                "alias": history.alias,
+                "role": history.role,
+                "kind": kind,
+                "now": _version(history.entry),
+                "then": _version(history.before if kind == "version" else None),
+                "backup": history.backup,
+            }
+            for history in histories
+            if (kind := rollback_kind(history)) is not None
+        ]
+    }
+
+
+def render_listed(histories: Sequence[AliasHistory], *, width: int) -> str:
+    """Return what can be rolled back as text."""
+    rows = [
+        (
+            history.role or history.alias,
+            "not in use" if history.entry is None else version_words(history.entry),
+            words,
+        )
+        for history in histories
+        if (words := rollback_words(history)) is not None
+    ]
+    if not rows:
+        return "There is nothing to roll back: nothing is set up. Set up with: assistant setup"
+    return "\n\n".join(
+        (
+            "What can be rolled back:",
+            table(("", "now", "a rollback"), rows, width=width),
+            "Do it with: assistant rollback ROLE      See first: add --dry-run",
+        )
+    )
+
+
+def rollback_data(plan: Rollback, *, done: bool) -> dict[str, Any]:
+    """Return a rollback as data; `rolled_back` is false for a dry run and for a refusal."""
+    return {
+        "rolled_back": done,
+        "alias": plan.alias,
+        "role": plan.role,
+        "kind": plan.kind,
+        "now": _version(plan.now),
+        "then": _version(plan.then),
+        "source": plan.source,
+        "changed_outside": plan.changed_outside,
+    }
+
+
+def render_rollback(plan: Rollback, *, width: int) -> str:
+    """Return what a rollback would do as text."""
+    now = "" if plan.now is None else f" (now {version_words(plan.now)})"
+    if plan.kind == "version" and plan.then is not None:
+        what = f"Makes {plan.alias}{now} what it was before: {version_words(plan.then)}."
+    elif plan.kind == "backup":
+        what = f"Copies the model from before setup back to {plan.alias}{now}."
+    else:
+        what = f"Removes {plan.alias}{now}: nothing was there before."
+    lines = [what]
+    if plan.changed_outside:
+        lines.append(f"{plan.alias} was changed since setup, not by this program: that is lost.")
+    lines.append("Nothing is downloaded, and no base model is removed.")
+    return "\n".join(paragraph(line, width=width) for line in lines)
+
+
+def rolled_back_text(plan: Rollback, *, width: int) -> str:
+    """Return what was done as text, and how to undo it."""
+    if plan.kind == "version" and plan.then is not None:
+        done = f"{plan.alias} is {version_words(plan.then)} again."
+    elif plan.kind == "backup":
+        done = f"{plan.alias} is the model that was there before setup."
+    else:
+        done = f"{plan.alias} is removed; nothing was there before setup."
+    undo = "" if plan.role is None else f"Undo: assistant setup --role {plan.role}"
+    return "\n".join(paragraph(line, width=width) for line in (done, undo) if line)
+
+
+def _version(entry: LedgerEntry | None) -> dict[str, Any] | None:
+    return None if entry is None else asdict(entry)
