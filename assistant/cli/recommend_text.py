@@ -205,7 +205,10 @@ def _footer(machine: Machine, notes: tuple[str, ...], as_of: str, *, width: int)
 
 
 def _next(best: Pick, spec: str | None, *, width: int) -> str:
-    machine = f' --machine "{spec}"' if spec else ""
+    if spec is None:
+        first = f"Next: assistant setup --model {best.role}={best.model}"
+        return _side_by_side(first, f"Details: assistant fit {best.model}", width)
+    machine = f' --machine "{spec}"'
     details = f"Details: assistant fit {best.model}{machine}"
     return _side_by_side(f"Next: {best.pull}", details, width)
 
@@ -244,8 +247,10 @@ def _set_row(member: SetMember, on_gpu: bool) -> list[str]:
 
 
 def _set_next(found: RecommendedSet, spec: str | None, *, width: int) -> str:
+    if spec is None:
+        return _side_by_side("Next: assistant setup", "Why: assistant recommend --role chat", width)
     pulls = list(dict.fromkeys(member.pick.model for member in found.members))
-    machine = f' --machine "{spec}"' if spec else ""
+    machine = f' --machine "{spec}"'
     commands = [f"ollama pull {name}" for name in pulls]
     first = "Next: " + " && ".join(commands)
     if len(first) > width:

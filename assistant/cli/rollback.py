@@ -31,7 +31,7 @@ def rollback(out: Output, role: str | None, yes: bool, dry_run: bool) -> None:
 
     The alias is made again from the Modelfile that was kept; nothing is downloaded. Where a
     model of yours had the name before setup, it comes back; where nothing was, the alias goes.
-    Without ROLE, what can be rolled back is listed. `assistant setup --role ROLE` undoes it.
+    Without ROLE, what can be rolled back is listed. The last line says how to undo it.
     """
     from assistant.cli.rollback_text import (
         listed_data,

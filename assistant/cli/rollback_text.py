@@ -9,7 +9,7 @@ from typing import Any
 from assistant.cli.layout import paragraph, table
 from assistant.cli.models_show import rollback_words, version_words
 from assistant.provision.records import AliasHistory, LedgerEntry
-from assistant.provision.undo import Rollback, rollback_kind
+from assistant.provision.undo import Rollback, rollback_kind, undoing
 
 
 def listed_data(histories: Sequence[AliasHistory]) -> dict[str, Any]:
@@ -63,6 +63,7 @@ def rollback_data(plan: Rollback, *, done: bool) -> dict[str, Any]:
         "then": _version(plan.then),
         "source": plan.source,
         "changed_outside": plan.changed_outside,
+        "undo": undoing(plan),
     }
 
 
@@ -90,8 +91,7 @@ def rolled_back_text(plan: Rollback, *, width: int) -> str:
         done = f"{plan.alias} is the model that was there before setup."
     else:
         done = f"{plan.alias} is removed; nothing was there before setup."
-    undo = "" if plan.role is None else f"Undo: assistant setup --role {plan.role}"
-    return "\n".join(paragraph(line, width=width) for line in (done, undo) if line)
+    return f"{paragraph(done, width=width)}\nUndo: {undoing(plan)}"
 
 
 def _version(entry: LedgerEntry | None) -> dict[str, Any] | None:

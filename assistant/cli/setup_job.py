@@ -160,17 +160,18 @@ class SetupJob:
         """Return this machine and its server in a line."""
         from assistant.cli.setup_text import machine_line
 
-        return machine_line(self.machine(), self.version, width=self.out.width)
+        version = "" if self._only_described() else self.version
+        return machine_line(self.machine(), version, width=self.out.width)
 
     def next_line(self) -> str:
         """Return what to type after a dry run."""
+        if self._only_described():
+            return "On that computer: assistant setup"
         if self.version is None:
             from assistant.cli.layout import paragraph
             from assistant.ollama.local_server import find_ollama, how_to_start
 
             return paragraph(f"Next: {how_to_start(find_ollama())}", width=self.out.width)
-        if self.machine_spec is not None and self.address.is_local:
-            return "On that computer: assistant setup"
         words = ["assistant setup"]
         words += [f"--role {role}" for role in self.request.roles if self._asked_roles()]
         words += [f"--model {role}={name}" for role, name in self.request.models.items()]
@@ -244,6 +245,8 @@ class SetupJob:
                 f"{self.address.url} is not on this computer, and --offline is given.",
                 hint="Leave --offline out, or unset OLLAMA_HOST.",
             )
+        if self._only_described():
+            return ()
         try:
             self.version = self.client().version()
         except ServerUnreachableError as error:
@@ -358,6 +361,10 @@ class SetupJob:
             self._server_settings = server_settings(None if described else self.address)
         return self._server_settings
 
+    def _only_described(self) -> bool:
+        """True when the plan is for a computer in words: no server belongs to it."""
+        return self.machine_spec is not None and self.address.is_local
+
     def _here(self) -> bool:
         """True when the server's disk is this computer's."""
         return self.address.is_local and self.machine_spec is None
@@ -404,7 +411,7 @@ class SetupJob:
 
     def _notes(self, choice: Choice) -> tuple[str, ...]:
         notes = list(choice.notes)
-        if self.version is None:
+        if self.version is None and not self._only_described():
             notes.append(
                 f"No Ollama server answers at {self.address.url}; this is what it would do."
             )

@@ -18,7 +18,10 @@ _HOUR: Final = 3600
 
 
 def machine_line(machine: Machine, version: str | None, *, width: int) -> str:
-    """Return the computer and its server in a line: what the plan is made for."""
+    """Return the computer and its server in a line: what the plan is made for.
+
+    `version` is None where no server answers, empty where none was asked.
+    """
     ram = machine.ram.total_bytes
     parts = [machine.cpu.name or "", f"{gib(ram)} RAM" if ram else ""]
     for gpu in machine.usable_accelerators:
@@ -27,11 +30,13 @@ def machine_line(machine: Machine, version: str | None, *, width: int) -> str:
         parts.append(f"{gpu.name} {gib(total)}{left}")
     if not machine.usable_accelerators:
         parts.append("no GPU that Ollama uses")
-    parts.append(f"Ollama {version}" if version else "no Ollama server")
+    if version != "":
+        parts.append(f"Ollama {version}" if version else "no Ollama server")
     if machine.disk.free_bytes is not None:
         parts.append(f"{gb(machine.disk.free_bytes)} free on disk")
     held = [part.replace(" ", "\u00a0") for part in parts if part]
-    return paragraph("This machine: " + " · ".join(held), width=width, hanging="  ")
+    label = "That machine" if version == "" else "This machine"
+    return paragraph(f"{label}: " + " · ".join(held), width=width, hanging="  ")
 
 
 def render_plan(plan: Plan, *, width: int) -> str:
@@ -138,9 +143,9 @@ def _targets_table(plan: Plan, *, width: int) -> str:
         )
     if all(target.stays_loaded for target in plan.targets):
         rows = [(*row[:4], row[5]) for row in rows]
-        headers: tuple[str, ...] = ("role", "model", "download", "memory at context", "why")
+        headers: tuple[str, ...] = ("role", "model", "download", "memory", "why")
         return table(headers, rows, align="llrl", width=width)
-    headers = ("role", "model", "download", "memory at context", "", "why")
+    headers = ("role", "model", "download", "memory", "", "why")
     return table(headers, rows, align="llrll", width=width)
 
 
@@ -158,7 +163,7 @@ def _why(target: RoleTarget, *, told: bool) -> str:
     if not target.reasons:
         return "set up before"
     where = {"partial": "; partly on the CPU", "cpu": "; on the CPU"}
-    short = target.reasons[0].partition(":")[0].removesuffix(f" for {target.role}").rstrip(".")
+    short = target.reasons[0].partition(":")[0].partition(" for ")[0].rstrip(".")
     return short + (where.get(target.expected.verdict, "") if told else "")
 
 
@@ -177,11 +182,13 @@ def _what_happens(plan: Plan) -> list[str]:
     made = [t.alias for t in plan.targets if _is_pending(plan, t.role)]
     if made:
         sentences.append(f"Creates {_listed(made)}, each verified by running it.")
-    if plan.together_bytes and plan.memory_bytes:
+    all_stay = all(target.stays_loaded for target in plan.targets)
+    if plan.together_bytes and plan.memory_bytes and all_stay:
         where = "the GPU" if plan.on_gpu else "RAM"
+        several = len({target.model for target in plan.targets}) > 1
+        how = "Side by side in memory" if several else "In memory"
         sentences.append(
-            f"Side by side in memory: {gib(plan.together_bytes)} of {gib(plan.memory_bytes)} of "
-            f"{where}."
+            f"{how}: {gib(plan.together_bytes)} of {gib(plan.memory_bytes)} of {where}."
         )
     sentences.append("Nothing is removed.")
     return sentences

@@ -14,6 +14,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from assistant.fit.records import ModelFacts, RunOptions
+from assistant.fit.room import FIT_MARGIN_BYTES
 from assistant.recommend.picks import pick_option, usable_options
 from assistant.recommend.records import Excluded, Needs, RecommendedSet, Role, SetMember
 from assistant.recommend.roles import role_profile
@@ -137,13 +138,18 @@ def _combine(searches: list[Search], options: tuple[Option, ...], memory: int) -
 def _loaded(
     searches: list[Search], options: tuple[Option, ...], sizes: dict[str, int], memory: int
 ) -> tuple[bool, ...]:
-    """Return which roles stay loaded: embeddings first, then in the order of the roles."""
+    """Return which roles stay loaded: embeddings first, then in the order of the roles.
+
+    On a GPU a gibibyte must be left when a further model loads: llama.cpp keeps it free.
+    """
     order = sorted(range(len(options)), key=lambda i: (searches[i].role.name != "embeddings", i))
+    margin = FIT_MARGIN_BYTES if searches[0].gpu_bytes else 0
     held: set[str] = set()
     loaded = [False] * len(options)
     for index in order:
         name = options[index].candidate.tag.name
-        if sum(sizes[n] for n in held | {name}) <= memory:
+        beside = bool(held - {name})
+        if sum(sizes[n] for n in held | {name}) + margin * beside <= memory:
             held.add(name)
             loaded[index] = True
     return tuple(loaded)
