@@ -23,8 +23,10 @@ from assistant.cli.fit import fit
 from assistant.cli.guides import guides
 from assistant.cli.hardware import hardware
 from assistant.cli.modelfile import modelfile
+from assistant.cli.models import models
 from assistant.cli.options import examples
 from assistant.cli.recommend import recommend
+from assistant.cli.rollback import rollback
 from assistant.cli.setup import setup
 from assistant.cli.tune import tune
 from assistant.errors import AssistantError, FileProblemError, UsageError
@@ -36,7 +38,7 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples(
-        "assistant hardware",
+        "assistant setup --dry-run",
         "assistant fit llama3.1:8b --num-ctx 32k",
         'assistant recommend --role code --machine "RTX 3060 12GB, 32GB RAM"',
         'assistant ask "what runs on my 8GB card?"',
@@ -51,7 +53,19 @@ def cli(ctx: click.Context, debug: bool) -> None:  # noqa: ARG001  --debug is lo
         output.Output("").print(ctx.get_help())
 
 
-for command in (setup, hardware, fit, recommend, ask, guides, modelfile, tune, completion):
+for command in (
+    setup,
+    hardware,
+    fit,
+    recommend,
+    ask,
+    guides,
+    modelfile,
+    models,
+    tune,
+    rollback,
+    completion,
+):
     cli.add_command(command)
 
 
