@@ -26,7 +26,7 @@ _COMMAND = re.compile(
     r"(?:\b(?:sudo|curl|wget|pip3?|npm|npx|apt|apt-get|brew|docker|chmod|chown|powershell|bash|sh|"
     r"python3?|git|conda|snap|systemctl|setx?|export|rm|dd|mkfs|eval)[ ]+[-\w./~:=$\"']*[-./=:\w]"
     r"|\b(?:ollama|assistant)[ ]+(?:pull|run|create|rm|cp|push|serve|show|stop|list|ps|launch|ask|"
-    r"fit|recommend|setup|hardware|doctor|tune|chat|guides|models)\b(?:[ ]+[-\w.:/]*[\d:/-][\w.:/-]*"
+    r"fit|recommend|setup|hardware|doctor|tune|chat|guides|models|modelfile|rollback)\b(?:[ ]+[-\w.:/]*[\d:/-][\w.:/-]*"
     r")?)(?:[ ]+--?[\w-]+)*"
 )
 _COMMAND_WORDS: Final = frozenset(
