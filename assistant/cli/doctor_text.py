@@ -38,7 +38,7 @@ def render_findings(findings: Sequence[Finding], *, width: int = 80, style: Styl
 def _block(finding: Finding, width: int, style: Style) -> str:
     lines = [_marked(finding.level, finding.what, width, style)]
     lines += [
-        paragraph(each, width=width, indent=_INDENT, hanging=_INDENT + "  ")
+        paragraph(_one_line(each), width=width, indent=_INDENT, hanging=_INDENT + "  ")
         for each in finding.evidence
     ]
     if finding.fix is not None:
@@ -49,7 +49,7 @@ def _block(finding: Finding, width: int, style: Style) -> str:
 
 def _marked(level: str, text: str, width: int, style: Style) -> str:
     mark = style(MARKS[level], fg=_COLORS[level])
-    return f"{mark} {paragraph(text, width=width - 2, hanging='  ')}"
+    return f"{mark} {paragraph(_one_line(text), width=width - 2, hanging='  ')}"
 
 
 def _fix(fix: str, gain: str | None, width: int) -> str:
@@ -66,10 +66,15 @@ def _fix(fix: str, gain: str | None, width: int) -> str:
 def _steps(label: str, text: str, width: int) -> str:
     """Return steps below one another, the first after the label; commands are not broken."""
     below = _INDENT + " " * len(label)
-    first, *rest = text.split("\n")
+    first, *rest = [_one_line(each) for each in text.split("\n")]
     lines = [paragraph(_unbroken(first), width=width, indent=_INDENT + label, hanging=below)]
     lines += [paragraph(_unbroken(each), width=width, indent=below) for each in rest]
     return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    """Return a text without control characters: some of it is a server's or a file's."""
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _unbroken(step: str) -> str:

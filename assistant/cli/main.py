@@ -19,6 +19,7 @@ import assistant
 from assistant.cli import output
 from assistant.cli.ask import ask
 from assistant.cli.completion import completion
+from assistant.cli.doctor import doctor
 from assistant.cli.fit import fit
 from assistant.cli.guides import guides
 from assistant.cli.hardware import hardware
@@ -64,6 +65,7 @@ for command in (
     models,
     tune,
     rollback,
+    doctor,
     completion,
 ):
     cli.add_command(command)

@@ -45,6 +45,7 @@ class Drift:
     upstream: UpstreamState
     upstream_digest: str | None = None
     why: str | None = None
+    num_ctx: int | None = None
 
     @property
     def is_broken(self) -> bool:
@@ -116,6 +117,7 @@ def drift_of(
         upstream=_upstream_state(entry, upstream),
         upstream_digest=upstream.digest if upstream else None,
         why=upstream.why if upstream else None,
+        num_ctx=entry.num_ctx,
     )
 
 
@@ -170,10 +172,11 @@ def _upstream_state(entry: LedgerEntry, upstream: Upstream | None) -> UpstreamSt
 
 
 def _again(drift: Drift) -> str:
-    """Return the command that makes the alias anew."""
+    """Return the command that makes the alias once more."""
     if drift.role is not None:
         return f"assistant setup --role {drift.role}"
-    return f"assistant tune {drift.model} --apply --name {drift.alias}"
+    context = "" if drift.num_ctx is None else f" --num-ctx {drift.num_ctx}"
+    return f"assistant tune {drift.model}{context} --apply --name {drift.alias}"
 
 
 def _bare(digest: str) -> str:

@@ -131,13 +131,28 @@ def rolled_back(ledger: Ledger, alias: str) -> Ledger:
     history = ledger.of_alias(alias)
     if history is None or history.current is None:
         return ledger
+    ledger = _not_pending(ledger, alias)
     return _with_history(ledger, replace(history, current=history.previous[history.current]))
 
 
 def without_alias(ledger: Ledger, alias: str) -> Ledger:
     """Return the ledger with an alias no longer in use; its versions stay as history."""
     history = ledger.of_alias(alias)
-    return ledger if history is None else _with_history(ledger, replace(history, current=None))
+    if history is None:
+        return ledger
+    return _with_history(_not_pending(ledger, alias), replace(history, current=None))
+
+
+def _not_pending(ledger: Ledger, alias: str) -> Ledger:
+    """Return the ledger without what an unfinished setup meant to make of an alias.
+
+    Whoever goes back, or takes a model away, no longer wants that.
+    """
+    pending = ledger.pending
+    if pending is None:
+        return ledger
+    left = tuple(t for t in pending.targets if t.alias.lower() != alias.lower())
+    return replace(ledger, pending=replace(pending, targets=left) if left else None)
 
 
 def _with_history(ledger: Ledger, history: AliasHistory) -> Ledger:

@@ -26,9 +26,10 @@ def migrate(data: Any) -> dict[str, Any]:
             f"the ledger was written by a newer version of this program (form {data['version']}).",
             hint="Update this program; nothing was changed.",
         )
-    while data["version"] < LEDGER_VERSION:
-        step = _STEPS.get(data["version"])
+    found: dict[str, Any] = data
+    while found["version"] < LEDGER_VERSION:
+        step = _STEPS.get(found["version"])
         if step is None:
-            raise ValueError(f"a ledger of unknown form {data['version']}")
-        data = step(data)
-    return data
+            raise ValueError(f"a ledger of unknown form {found['version']}")
+        found = step(found)
+    return found

@@ -17,8 +17,8 @@ from assistant.ollama.records import InstalledModel
 from assistant.provision.drift import installed_as, name_key
 from assistant.provision.inventory import Target, aliases_from, backed_up
 from assistant.provision.ledger import read_ledger, without_alias, write_ledger
-from assistant.provision.records import CANDIDATE_TAG, Ledger
-from assistant.provision.undo import without_backup
+from assistant.provision.records import Ledger
+from assistant.provision.undo import candidate_of, without_backup
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def plan_removal(
     entry = None if target.history is None else target.history.entry
     names = [target.name]
     if target.history is not None:
-        names.append(f"{target.history.alias}:{CANDIDATE_TAG}")
+        names.append(candidate_of(target.history.alias))
     going = [model for name in names if (model := installed_as(name, installed)) is not None]
     if not going and entry is None:
         raise UnknownModelError(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from assistant.errors import AssistantError, UnknownModelError
+from assistant.models.names import parse_model_name
 from assistant.ollama.client import OllamaClient
 from assistant.ollama.modelfile import Modelfile, create_request, parse_modelfile
 from assistant.ollama.records import InstalledModel
@@ -52,7 +53,12 @@ class Rollback:
     @property
     def candidate(self) -> str:
         """The name under which a version is made before it takes the alias's place."""
-        return f"{self.alias}:{CANDIDATE_TAG}"
+        return candidate_of(self.alias)
+
+
+def candidate_of(alias: str) -> str:
+    """Return the name under which the next version of an alias is made: its tag is `next`."""
+    return parse_model_name(alias).with_tag(CANDIDATE_TAG).render()
 
 
 def rollback_kind(history: AliasHistory) -> Kind | None:
@@ -62,6 +68,24 @@ def rollback_kind(history: AliasHistory) -> Kind | None:
     if history.backup is not None:
         return "backup"
     return None if history.current is None else "remove"
+
+
+def make_again(entry: LedgerEntry) -> str:
+    """Return the command that makes a version once more, from what its model is then."""
+    if entry.role is None:
+        return (
+            f"assistant tune {entry.model} --num-ctx {entry.num_ctx} --apply --name {entry.alias}"
+        )
+    return f"assistant setup --role {entry.role} --model {entry.role}={entry.model}"
+
+
+def undoing(plan: Rollback) -> str:
+    """Return the command that undoes a rollback once it is done."""
+    if plan.now is None:
+        return f"assistant setup --role {plan.role}" if plan.role else "assistant setup"
+    again = make_again(plan.now)
+    same_model = plan.then is not None and plan.then.model == plan.now.model
+    return f"{again} --num-ctx {plan.now.num_ctx}" if same_model and plan.now.role else again
 
 
 def possible_rollbacks(ledger: Ledger) -> tuple[Rollback, ...]:
@@ -86,7 +110,9 @@ def plan_rollback(client: OllamaClient, ledger: Ledger, history: AliasHistory) -
     """
     kind = rollback_kind(history)
     if kind is None:
-        again = f"assistant setup --role {history.role}" if history.role else "assistant setup"
+        again = f"assistant setup --role {history.role}"
+        if history.role is None and history.versions:
+            again = make_again(history.versions[-1])
         raise UnknownModelError(
             f"{history.alias} is not in use, so there is nothing to roll back.",
             hint=f"Set it up again with: {again}",
@@ -275,8 +301,7 @@ def _source(
     raise CannotRollBackError(
         f"{history.alias} was made from an older {then.model!r}; the one on the server now is "
         "another file, and the older one is gone. Nothing was changed.",
-        hint="Set it up anew with: assistant setup"
-        + (f" --role {history.role}" if history.role else ""),
+        hint=f"Set it up again with: {make_again(then)}",
     )
 
 
