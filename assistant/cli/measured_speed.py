@@ -31,6 +31,9 @@ def keep_measured_speed(
         return
     raw = estimate_fit(facts, uncalibrated(machine), options, with_limits=False)
     decode, prompt = raw.speed.decode, raw.speed.prompt
+    verdict = raw.placement.verdict
+    if verdict == "none":
+        return
     keep_run(
         data_folder(),
         machine,
@@ -38,7 +41,7 @@ def keep_measured_speed(
             model=raw.resolved,
             quantization=raw.quantization,
             num_ctx=raw.num_ctx,
-            verdict=raw.placement.verdict,
+            verdict=verdict,
             decode_tokens_per_s=measured.decode_tokens_per_s,
             measured_on=measured.at[:10],
             prompt_tokens_per_s=measured.prompt_tokens_per_s,

@@ -38,8 +38,9 @@ def server_settings(address: ServerAddress | None) -> ServerSettings:
     from assistant.cli.environment import environment_run_options
     from assistant.config import read_settings
 
+    assumptions: tuple[str, ...] = ()
     if address is None:
-        settings, assumptions = read_settings({}), ()
+        settings = read_settings({})
     elif address.is_local:
         from assistant.machine.detect.server_process import detect_server_process
 

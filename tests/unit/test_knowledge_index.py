@@ -22,10 +22,10 @@ from assistant.knowledge.index import (
     read_record,
     remove_index,
 )
-from assistant.lock import writing
 from assistant.knowledge.passages import Passage, fingerprint, vector_id
 from assistant.knowledge.search import search_guides
 from assistant.knowledge.upkeep import build_indexes
+from assistant.lock import writing
 from tests.support.embedding_server import WordEmbedder, embedding, vector_of
 
 
