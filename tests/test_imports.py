@@ -35,9 +35,12 @@ MAY_USE: dict[str, set[str]] = {
     "provision": {"machine", "models", "fit", "recommend", "ollama"},
     "doctor": {"machine", "models", "fit", "recommend", "ollama", "provision", "knowledge"},
     "agent": {"machine", "models", "fit", "recommend", "ollama", "knowledge", "provision"},
+    "chat": {
+        "machine", "models", "fit", "recommend", "ollama", "knowledge", "agent", "provision",
+    },
     "cli": {
         "machine", "models", "fit", "recommend", "ollama", "knowledge", "agent", "provision",
-        "doctor",
+        "doctor", "chat",
     },
 }
 # Outside package -> where it may be imported. A package that is not here may be nowhere.
@@ -51,10 +54,12 @@ DOORS: dict[str, tuple[str, ...]] = {
     "numpy": ("knowledge/onnx_embedder.py",),
     "onnxruntime": ("knowledge/onnx_embedder.py",),
     "platformdirs": ("paths.py",),
+    "prompt_toolkit": ("cli/chat_prompt",),
     "psutil": ("machine/detect/",),
     "pynvml": ("machine/detect/",),
     "pypdf": ("knowledge/pdf.py",),
-    "rich": ("cli/markdown.py", "cli/output.py", "cli/pull_progress.py"),
+    "rich": ("cli/markdown.py", "cli/output.py", "cli/pull_progress.py",
+             "cli/chat_screen.py"),
     "sentence_transformers": ("knowledge/embedders.py",),
     "tokenizers": ("knowledge/onnx_embedder.py",),
 }
