@@ -22,19 +22,21 @@ def write_atomically(path: Path, text: str, *, mode: int = OWNER_ONLY) -> None:
     """
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
+        data = text.encode("utf-8")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
         _flush_folder(path.parent)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
+        why = error.strerror if isinstance(error, OSError) else None
         raise FileProblemError(
-            f"{str(path)!r} cannot be written: {(error.strerror or str(error)).lower()}.",
+            f"{str(path)!r} cannot be written: {(why or str(error)).lower()}.",
             hint="Check the folder's permissions and the room on the disk, or set ASSISTANT_HOME.",
         ) from error
 

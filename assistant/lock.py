@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -89,4 +89,5 @@ else:
         return True
 
     def _unlock(file: BinaryIO) -> None:
-        fcntl.flock(file, fcntl.LOCK_UN)
+        with suppress(OSError):  # closing the file releases it too
+            fcntl.flock(file, fcntl.LOCK_UN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,6 +11,14 @@ import click
 from assistant.errors import UsageError
 
 DEFAULT_ROLES: Final = ("chat", "code", "embeddings")
+
+_SPEED: Final = re.compile(
+    r"(?P<number>\d{1,9}(?:\.\d{1,9})?)\s*(?P<prefix>[KkMmGg]?)"
+    r"(?P<unit>B|[Bb]its?|b)(?:/s|ps)?",
+    re.ASCII,
+)
+_PREFIXES: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+_FASTEST: Final = 10.0**12
 
 
 def parse_roles(roles: Sequence[str], models: dict[str, str]) -> tuple[str, ...]:
@@ -43,12 +52,21 @@ def parse_models(models: Sequence[str]) -> dict[str, str]:
                 hint="Such as: assistant setup --model chat=llama3.1:8b",
             )
         parse_model_name(name.strip())
-        named[role_profile(role.strip()).name] = name.strip()
+        known = role_profile(role.strip()).name
+        if named.get(known, name.strip()) != name.strip():
+            raise UsageError(
+                f"--model names two models for {known}: {named[known]!r} and {name.strip()!r}.",
+                hint="One role has one model; leave one of them out.",
+            )
+        named[known] = name.strip()
     return named
 
 
 class Bandwidth(click.ParamType[float]):
-    """A download speed in bytes per second: `50MB/s`, `100Mbit/s`."""
+    """A download speed in bytes per second: `50MB/s`, `100Mbit/s`, `1Gbps`.
+
+    A capital B is a byte and a small one a bit, as providers of lines write it.
+    """
 
     name = "speed"
 
@@ -58,14 +76,11 @@ class Bandwidth(click.ParamType[float]):
         """Return bytes per second, or fail with what would be accepted."""
         if isinstance(value, float):
             return value
-        from assistant.units import parse_size
-
-        text = str(value).strip().removesuffix("/s").removesuffix("ps")
-        bits = text.lower().endswith("bit")
-        try:
-            size = parse_size(text[:-3] + "B" if bits else text, binary=False)
-        except ValueError:
-            size = 0
-        if size <= 0:
+        match = _SPEED.fullmatch(str(value).strip())
+        speed = 0.0
+        if match is not None:
+            prefix, unit = match["prefix"].upper(), match["unit"]
+            speed = float(match["number"]) * _PREFIXES[prefix] / (1 if unit == "B" else 8)
+        if not 1 <= speed <= _FASTEST:
             self.fail(f"{value!r} is not a speed; give 50MB/s or 100Mbit/s.", param, ctx)
-        return size / 8 if bits else float(size)
+        return speed

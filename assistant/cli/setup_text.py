@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from assistant.cli.layout import paragraph, table
-from assistant.units import GB, MB, gb, gib, tokens
+from assistant.units import GB, KB, MB, gb, gib, tokens
 
 if TYPE_CHECKING:
     from assistant.machine.records import Machine
@@ -34,7 +34,8 @@ def machine_line(machine: Machine, version: str | None, *, width: int) -> str:
         parts.append(f"Ollama {version}" if version else "no Ollama server")
     if machine.disk.free_bytes is not None:
         parts.append(f"{gb(machine.disk.free_bytes)} free on disk")
-    held = [part.replace(" ", "\u00a0") for part in parts if part]
+    longest = width - len("  ") - len(" ·")
+    held = [p.replace(" ", "\u00a0") if len(p) <= longest else p for p in parts if p]
     label = "That machine" if version == "" else "This machine"
     return paragraph(f"{label}: " + " · ".join(held), width=width, hanging="  ")
 
@@ -64,16 +65,16 @@ def render_done(
 ) -> str:
     """Return the end of a setup: what was made, how it runs, and how to use and undo it."""
     rows = [(target.role, target.alias, measured.get(target.role, "")) for target in targets]
-    first = targets[0].alias if targets else ""
-    role = targets[0].role if targets else "chat"
     parts = [
-        table(("role", "name", "verified"), rows, width=width),
+        _table(("role", "name", "verified"), rows, width=width),
         _sentences(notes, width=width),
         render_clients(targets, address=address, width=width),
-        f"Done in {duration(seconds)}. Undo: assistant rollback {role}\nTry it: ollama run {first}"
-        if first
-        else "",
     ]
+    if targets:
+        last = [f"Done in {duration(seconds)}. Undo: assistant rollback {targets[0].role}"]
+        talker = next((t.alias for t in targets if t.role != "embeddings"), None)
+        last += [f"Try it: ollama run {talker}"] if talker else []
+        parts.append(_sentences(last, width=width))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -93,13 +94,13 @@ def render_clients(targets: Sequence[RoleTarget], *, address: ServerAddress, wid
     if "embeddings" in names:
         lines.append(("embeddings", f"{address.url}/v1/embeddings, model {names['embeddings']}"))
     lines.append(("more tools", "assistant guides show integrations"))
-    return "Other programs:\n" + table((), lines, width=width)
+    return "Other programs:\n" + _table((), lines, width=width)
 
 
 def render_in_place(targets: Sequence[RoleTarget], *, width: int) -> str:
     """Return that nothing is left to do, and what serves each role."""
     rows = [(t.role, t.alias, f"{t.model} with {tokens(t.num_ctx)} of context") for t in targets]
-    return "Everything is as planned.\n\n" + table((), rows, width=width)
+    return "Everything is as planned.\n\n" + _table((), rows, width=width)
 
 
 def duration(seconds: float) -> str:
@@ -110,43 +111,62 @@ def duration(seconds: float) -> str:
     if whole < _HOUR:
         minutes, rest = divmod(whole, _MINUTE)
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, rest = divmod(whole, _HOUR)
-    return f"{hours} h {rest // _MINUTE} min"
+    hours, minutes = divmod(round(whole / _MINUTE), _MINUTE)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 def rate(bytes_per_s: float) -> str:
-    """Return a download speed: `24 MB/s`, `1.2 GB/s`, `0.4 MB/s`."""
+    """Return a download speed: `24 MB/s`, `1.2 GB/s`, `0.4 MB/s`, `60 kB/s`."""
     if bytes_per_s >= GB:
         return f"{bytes_per_s / GB:.1f} GB/s"
-    megabytes = bytes_per_s / MB
-    return f"{megabytes:.0f} MB/s" if megabytes >= 10 else f"{megabytes:.1f} MB/s"
+    if bytes_per_s >= MB / 10:
+        megabytes = bytes_per_s / MB
+        return f"{megabytes:.0f} MB/s" if megabytes >= 10 else f"{megabytes:.1f} MB/s"
+    return f"{bytes_per_s / KB:.0f} kB/s" if bytes_per_s >= KB else f"{bytes_per_s:.0f} B/s"
 
 
 def _targets_table(plan: Plan, *, width: int) -> str:
     pending = {step.model for step in plan.steps if step.kind == "pull" and step.state != "done"}
     rows: list[tuple[str, ...]] = []
+    listed: list[tuple[str, ...]] = []
     for target in plan.targets:
-        if target.model in pending:
-            size = target.download_bytes
-            download = gb(size) if size else "unknown"
-        else:
-            download = "-"
-        rows.append(
-            (
-                target.role,
-                target.model,
-                download,
-                _memory(target),
-                "" if target.stays_loaded else "swaps",
-                _why(target, told=plan.on_gpu),
-            )
-        )
+        size = gb(target.download_bytes) if target.download_bytes else "unknown"
+        is_pending = target.model in pending
+        pending.discard(target.model)  # the next role with it has nothing to download
+        memory, why = _memory(target), _why(target, told=plan.on_gpu)
+        swaps = "" if target.stays_loaded else "swaps"
+        download = size if is_pending else "-"
+        rows.append((target.role, target.model, download, memory, swaps, why))
+        to_load = f"{size} to download" if is_pending else ""
+        listed.append((target.role, target.model, to_load, memory, swaps, why))
+    headers: tuple[str, ...] = ("role", "model", "download", "memory", "", "why")
     if all(target.stays_loaded for target in plan.targets):
         rows = [(*row[:4], row[5]) for row in rows]
-        headers: tuple[str, ...] = ("role", "model", "download", "memory", "why")
-        return table(headers, rows, align="llrl", width=width)
-    headers = ("role", "model", "download", "memory", "", "why")
-    return table(headers, rows, align="llrll", width=width)
+        headers = (*headers[:4], headers[5])
+    return _table(headers, rows, align="llr", width=width, listed=listed)
+
+
+def _table(
+    headers: Sequence[str],
+    rows: Sequence[tuple[str, ...]],
+    *,
+    width: int,
+    align: str = "",
+    listed: Sequence[tuple[str, ...]] | None = None,
+) -> str:
+    """Return a table, or where it would be too wide each row (of `listed`) as a paragraph."""
+    drawn = table(headers, rows, align=align, width=width)
+    if not drawn or max(map(len, drawn.splitlines())) <= width:
+        return drawn
+    return "\n".join(
+        paragraph(
+            f"{first}: {', '.join(cell for cell in rest if cell)}",
+            width=width,
+            indent="  ",
+            hanging="    ",
+        )
+        for first, *rest in (listed or rows)
+    )
 
 
 def _memory(target: RoleTarget) -> str:
@@ -164,14 +184,16 @@ def _why(target: RoleTarget, *, told: bool) -> str:
         return "set up before"
     where = {"partial": "; partly on the CPU", "cpu": "; on the CPU"}
     short = target.reasons[0].partition(":")[0].partition(" for ")[0].rstrip(".")
+    if target.expected.verdict == "none":
+        return f"{short}; more than the memory holds"
     return short + (where.get(target.expected.verdict, "") if told else "")
 
 
 def _what_happens(plan: Plan) -> list[str]:
     sentences = []
-    left = plan.download_bytes - plan.kept_bytes
+    left = max(0, plan.download_bytes - plan.kept_bytes)
     if plan.download_bytes:
-        kept = f" ({gb(plan.kept_bytes)} of it are here already)" if plan.kept_bytes else ""
+        kept = f" ({gb(plan.kept_bytes)} of it is here already)" if plan.kept_bytes else ""
         time = ""
         if plan.bytes_per_s:
             time = (
@@ -179,6 +201,10 @@ def _what_happens(plan: Plan) -> list[str]:
                 f"{plan.bytes_per_s_from}"
             )
         sentences.append(f"Downloads {gb(plan.download_bytes)}{kept}{time}.")
+    pending = (s for s in plan.steps if s.kind == "pull" and s.state != "done")
+    unknown = [step.model for step in pending if not step.bytes]
+    if unknown:
+        sentences.append(f"Downloads {_listed(unknown)}, whose size is not known.")
     made = [t.alias for t in plan.targets if _is_pending(plan, t.role)]
     if made:
         sentences.append(f"Creates {_listed(made)}, each verified by running it.")
@@ -199,16 +225,19 @@ def _is_pending(plan: Plan, role: str) -> bool:
 
 
 def _licences(targets: Sequence[RoleTarget]) -> list[str]:
-    """Return the licences that need attention: not simply free for any use."""
+    """Return the licences that need attention: not simply free for any use.
+
+    What was set up before (it has no reasons) was told then.
+    """
     said = {}
     for target in targets:
-        if target.commercial_use == "yes":
+        if target.commercial_use == "yes" or not target.reasons:
             continue
         terms = {
             "no": "no commercial use",
             "conditional": "commercial use under conditions",
         }.get(target.commercial_use, "terms unknown to this program; read them")
-        note = f" ({target.licence_note})" if target.licence_note else ""
+        note = f" ({target.licence_note.rstrip('.')})" if target.licence_note else ""
         said[target.model] = (
             f"Licence of {target.model}: {target.licence or 'unknown'}, {terms}{note}."
         )

@@ -42,6 +42,7 @@ class RequestRefusedError(OllamaError):
     code = "ollama_refused"
 
     def __init__(self, address: ServerAddress, status: int, said: str) -> None:
-        super().__init__(f"the Ollama server at {address.url} answered {status}: {said}")
+        answered = f"answered {status}" if status >= 400 else "answered"
+        super().__init__(f"the Ollama server at {address.url} {answered}: {said}")
         self.status = status
         self.said = said

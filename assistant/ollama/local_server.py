@@ -32,6 +32,7 @@ _USUAL_PLACES: Final = {
     "win32": (r"%LOCALAPPDATA%\Programs\Ollama\ollama.exe",),
 }
 _LAST_WORDS_BYTES: Final = 2000
+_STOP_S: Final = 5.0
 
 
 class ServerNotStartedError(OllamaError):
@@ -53,7 +54,7 @@ def find_ollama(
 ) -> Path | None:
     """Return the `ollama` program: on the PATH, or where installers put it; None when not there."""
     environ = os.environ if environ is None else environ
-    found = shutil.which("ollama", path=environ.get("PATH"))
+    found = shutil.which("ollama", path=environ.get("PATH", ""))
     if found:
         return Path(found)
     for place in _USUAL_PLACES.get(platform, ()):
@@ -93,10 +94,11 @@ def start_server(
     Raises:
         ServerNotStartedError: it ended, or did not answer within `timeout_s`.
     """
-    environ = {**os.environ, "OLLAMA_HOST": f"{address.url.partition('://')[2]}"}
+    environ = {**os.environ, "OLLAMA_HOST": address.url.partition("://")[2]}
     try:
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with log.open("ab") as output:
+            already = output.tell()
             process = subprocess.Popen(
                 [str(program), "serve"],
                 stdin=subprocess.DEVNULL,
@@ -107,22 +109,31 @@ def start_server(
             )
     except OSError as error:
         raise ServerNotStartedError(
-            f"{str(program)!r} cannot be started: {(error.strerror or str(error)).lower()}."
+            f"{str(program)!r} cannot be started: {(error.strerror or str(error)).lower()}.",
+            hint=how_to_start(program),
         ) from error
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and process.poll() is None:
         if _answers(address):
+            process.returncode = 0  # it is to outlive this program: nobody waits for it
             return StartedServer(process.pid, log)
-        if process.poll() is not None:
-            break
         time.sleep(_POLL_S)
     ended = process.poll()
-    why = f"it ended with status {ended}" if ended is not None else f"no answer in {timeout_s:g} s"
-    if ended is None:
-        process.terminate()
+    _stop(process)
+    what = f"ended with status {ended}" if ended is not None else f"said nothing in {timeout_s:g} s"
     raise ServerNotStartedError(
-        f"'ollama serve' was started and {why}{_last_words(log)}.", hint=f"Its output: {log}"
+        f"'ollama serve' was started, but {what}{_last_words(log, already)}.",
+        hint=f"Its output: {log}",
     )
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _answers(address: ServerAddress) -> bool:
@@ -134,10 +145,11 @@ def _answers(address: ServerAddress) -> bool:
     return True
 
 
-def _last_words(log: Path) -> str:
+def _last_words(log: Path, already: int) -> str:
+    """Return the last line of what was added to the log since it had `already` bytes."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _LAST_WORDS_BYTES))
+            file.seek(max(already, log.stat().st_size - _LAST_WORDS_BYTES))
             lines = file.read().decode("utf-8", "replace").strip().splitlines()
     except OSError:
         return ""

@@ -16,6 +16,8 @@ from typing import Final
 
 _PART: Final = re.compile(r"(sha256-[0-9a-f]{64})-partial-\d+")
 _LARGEST_PART_FILE: Final = 4096
+SMALL_LAYERS_BYTES: Final = 256_000
+"""What a pull holds beside the model file, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,21 @@ def read_partials(models_folder: Path) -> tuple[PartialDownload, ...]:
     return tuple(_partial(blob, parts) for blob, parts in blobs.items())
 
 
-def kept_bytes(partials: tuple[PartialDownload, ...], blob_bytes: int) -> int:
-    """Return how much of a blob of that size is on disk already, 0 when nothing is.
+def kept_bytes(partials: tuple[PartialDownload, ...], pull_bytes: int) -> int:
+    """Return how much of a pull of that size is on disk already, 0 when nothing is.
 
-    A blob is known by its size here, because its digest is not known before the registry is
-    asked: two blobs of one size to the byte are one file.
+    A pull is its model file and a few small layers (licence, template, parameters: 62 kB at
+    most in the catalog). The file is known by its size here, because its digest is not known
+    before the registry is asked. What is damaged does not count: it is fetched again.
     """
-    return next((p.completed_bytes for p in partials if p.total_bytes == blob_bytes), 0)
+    return max(
+        (
+            partial.completed_bytes
+            for partial in partials
+            if 0 <= pull_bytes - partial.total_bytes <= SMALL_LAYERS_BYTES and not partial.damaged
+        ),
+        default=0,
+    )
 
 
 def _partial(blob: str, parts: list[Path]) -> PartialDownload:
@@ -75,7 +85,7 @@ def _read_part(path: Path) -> tuple[int, int] | None:
         with path.open("rb") as file:
             found = json.loads(file.read(_LARGEST_PART_FILE))
         size, completed = found["Size"], found["Completed"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     if not isinstance(size, int) or not isinstance(completed, int) or size < 0 or completed < 0:
         return None

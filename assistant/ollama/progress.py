@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 SUCCESS: Final = "success"
+_AFTER_THE_LAYERS: Final = frozenset({"verifying sha256 digest", "writing manifest", SUCCESS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,13 @@ class PullProgress:
 
 def advance(progress: PullProgress, line: Mapping[str, Any]) -> PullProgress:
     """Return the progress after one line of `/api/pull`; what a line lacks is left as it was."""
-    status = line.get("status")
-    progress = replace(progress, status=status if isinstance(status, str) else progress.status)
+    said = line.get("status")
+    status = said if isinstance(said, str) else progress.status
     digest, total = line.get("digest"), _count(line.get("total"))
     if not isinstance(digest, str) or total is None:
-        finished = progress.status != "pulling manifest"
+        finished = said in _AFTER_THE_LAYERS
         layers = tuple(map(_whole, progress.layers)) if finished else progress.layers
-        return replace(progress, layers=layers, is_done=progress.status == SUCCESS)
+        return PullProgress(status, layers, progress.is_done or said == SUCCESS)
     completed = min(_count(line.get("completed")) or 0, total)
     known = [layer.digest for layer in progress.layers]
     current = LayerProgress(digest, total, completed)
@@ -60,7 +61,7 @@ def advance(progress: PullProgress, line: Mapping[str, Any]) -> PullProgress:
         layers = (*progress.layers[:index], current, *progress.layers[index + 1 :])
     else:
         layers = (*map(_whole, progress.layers), current)
-    return replace(progress, layers=layers)
+    return PullProgress(status, layers, progress.is_done)
 
 
 def _whole(layer: LayerProgress) -> LayerProgress:

@@ -8,9 +8,10 @@ changes from minute to minute, and so would a new choice.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Final, cast
 
 from assistant.errors import AssistantError, NoFitError, UnknownModelError, UsageError
 from assistant.fit.model_facts import facts_from_card
@@ -20,15 +21,28 @@ from assistant.models.card import ModelCard, Tag
 from assistant.models.catalog import Catalog
 from assistant.models.quantization import quantization_rank
 from assistant.provision.contexts import choose_context
-from assistant.provision.records import Ledger, LedgerEntry, RoleTarget
+from assistant.provision.drift import name_key
+from assistant.provision.records import Expectation, Ledger, LedgerEntry, RoleTarget
+from assistant.provision.room_left import free_ram, free_vram
 from assistant.provision.targets import role_target, shorter_target
-from assistant.provision.together import Sized, Wanted, size_together, together_bytes
+from assistant.provision.together import (
+    Sized,
+    Wanted,
+    listed,
+    size_together,
+    together_bytes,
+)
 from assistant.recommend.candidates import builds, pull_name
 from assistant.recommend.records import Needs, Pick, Role
 from assistant.recommend.roles import role_profile
 from assistant.recommend.sets import recommend_set
+from assistant.units import tokens
 
 FactsOf = Callable[[str], ModelFacts]
+
+_ABILITIES: Final = {"vision": "see images", "tools": "call tools", "thinking": "think"}
+_KNOWS_TOOLS: Final = ("catalog", "server")
+"""Where facts come from that say whether a model calls tools; the header of a file does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +57,18 @@ class Request:
     num_ctx: int | None = None
     needs: Needs = Needs()  # noqa: RUF009  frozen, so one for all is right
     anew: bool = False
+
+    @property
+    def needs_text(self) -> str:
+        """What a choice has to heed beside the licence, as it is remembered; empty for nothing."""
+        return "" if self.needs.prefer == "balance" else f"prefer {self.needs.prefer}"
+
+    def is_heeded_by(self, target: RoleTarget) -> bool:
+        """Return whether a choice made before is what would be asked for now."""
+        if target.role in self.models:
+            return True
+        licensed = target.commercial_use == "yes" or not self.needs.commercial
+        return licensed and self.needs_text in ("", target.needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +85,8 @@ class Choice:
 def kept_targets(request: Request, ledger: Ledger, machine: str) -> dict[str, RoleTarget]:
     """Return what stays as it is, by role: set up before, or confirmed and not finished.
 
-    Nothing is kept that was chosen for another computer, nor where something else is asked for.
+    Nothing is kept that was chosen for another computer, nor where something else is asked for:
+    another model or context, or needs that the choice did not heed. A plain setup asks for none.
     """
     if request.anew or request.num_ctx is not None:
         return {}
@@ -71,15 +98,30 @@ def kept_targets(request: Request, ledger: Ledger, machine: str) -> dict[str, Ro
             target = target_of_entry(entry)
         if pending is not None and pending.machine == machine:
             target = next((t for t in pending.targets if t.role == role), target)
-        if target is not None and request.models.get(role, target.model) == target.model:
+        if target is None or not _is_named(request.models.get(role), target.model):
+            continue
+        if request.is_heeded_by(target):
             kept[role] = target
     return kept
 
 
+def other_targets(request: Request, ledger: Ledger, machine: str) -> dict[str, RoleTarget]:
+    """Return what serves the roles that the request leaves alone: it shares the memory."""
+    others: dict[str, RoleTarget] = {}
+    for history in ledger.aliases if ledger.machine == machine else ():
+        entry = history.entry
+        if entry is not None and entry.role is not None and entry.role not in request.roles:
+            others[entry.role] = target_of_entry(entry)
+    return others
+
+
+def _is_named(asked: str | None, model: str) -> bool:
+    """True when the person named this model, or none."""
+    return asked is None or name_key(asked) == name_key(model)
+
+
 def target_of_entry(entry: LedgerEntry) -> RoleTarget:
     """Return the target that an entry of the ledger was made from."""
-    from assistant.provision.records import Expectation
-
     return RoleTarget(
         role=entry.role or "",
         alias=entry.alias,
@@ -93,6 +135,8 @@ def target_of_entry(entry: LedgerEntry) -> RoleTarget:
         licence=entry.licence,
         capabilities=entry.capabilities,
         estimate=entry.estimate,
+        needs=entry.needs,
+        commercial_use=entry.commercial_use,
     )
 
 
@@ -115,8 +159,15 @@ class Chooser:
         self.max_loaded = max_loaded
         self._sized: dict[str, Sized] = {}
 
-    def choose(self, request: Request, kept: Mapping[str, RoleTarget]) -> Choice:
+    def choose(
+        self,
+        request: Request,
+        kept: Mapping[str, RoleTarget],
+        others: Mapping[str, RoleTarget] | None = None,
+    ) -> Choice:
         """Return the targets for the request's roles, in their order.
+
+        `others` serve roles that were not asked about; they share the memory as they are.
 
         Raises:
             NoFitError: nothing in the catalog serves any of the roles here.
@@ -136,27 +187,40 @@ class Chooser:
             if role in chosen
         ]
         if not wanted:
-            raise _nothing_fits(missing)
+            raise _nothing_fits(missing, request.num_ctx)
         sized = size_together(
-            wanted, self.machine, options=self.options, max_loaded=self.max_loaded
+            [*wanted, *self._beside(others or {})],
+            self.machine,
+            options=self.options,
+            max_loaded=self.max_loaded,
         )
         targets = []
-        for each in sized:
+        for each in sized[: len(wanted)]:
             name = each.role.name
             self._sized[name] = each
             if name in kept:
                 targets.append(replace(kept[name], stays_loaded=each.stays_loaded))
             else:
-                targets.append(self._target(each, named.get(name), picks.get(name)))
+                made = self._target(each, named.get(name), picks.get(name))
+                targets.append(replace(made, needs="" if name in named else request.needs_text))
         on_gpu = bool(self.machine.usable_accelerators)
-        notes = [f"Nothing in the catalog serves {role} on this machine." for role in missing]
+        notes = [f"Nothing{_serving([role], request.num_ctx)}." for role in missing]
         return Choice(
             tuple(targets),
-            (*notes, *_set_notes(sized)),
+            (*notes, *_set_notes(sized, self.max_loaded)),
             together_bytes(sized, on_gpu=on_gpu),
             self._memory_bytes(),
             on_gpu,
         )
+
+    def _beside(self, others: Mapping[str, RoleTarget]) -> list[Wanted]:
+        """Return what else is there to share the memory, as far as its facts can be had."""
+        found = []
+        for role, target in others.items():
+            with contextlib.suppress(AssistantError):
+                facts = self.facts_of(target.model)
+                found.append(Wanted(role_profile(role), facts, target.num_ctx))
+        return found
 
     def smaller(self, target: RoleTarget) -> RoleTarget | None:
         """Return the next smaller thing to try for a role: a shorter context, a smaller file.
@@ -176,7 +240,8 @@ class Chooser:
             choice = choose_context(
                 facts, self.machine, sized.role, options=self.options, asked=target.contexts[0]
             )
-            why = f"{target.num_ctx} did not stay on the GPU when it was tried here"
+            did_not = "stay on the GPU" if self.machine.usable_accelerators else "load"
+            why = f"{tokens(target.num_ctx)} did not {did_not} when it was tried here"
             return shorter_target(
                 target, sized, replace(choice, why=why, num_gpu=None), card=self._card(target.model)
             )
@@ -220,7 +285,9 @@ class Chooser:
             return together, []
         picks: dict[str, Pick] = {}
         for role in roles:
-            picks |= self._set([role], needs)
+            # An embedding model takes what it was trained for of a longer context.
+            own = replace(needs, num_ctx=None) if role == "embeddings" else needs
+            picks |= self._set([role], own)
         return picks, [role for role in roles if role not in picks]
 
     def _set(self, roles: Sequence[str], needs: Needs) -> dict[str, Pick]:
@@ -241,6 +308,12 @@ class Chooser:
             UsageError: it cannot.
         """
         facts = self.facts_of(model)
+        if not facts.pullable or facts.source == "file":
+            raise UsageError(
+                f"{model!r} cannot be pulled: no registry has it in a form that Ollama runs.",
+                hint="Write it as Ollama's library does, such as llama3.1:8b, or see: assistant "
+                f"recommend --role {role}",
+            )
         embeds = facts.architecture.is_embedding or "embedding" in facts.capabilities
         if role == "embeddings" and not embeds:
             raise UsageError(
@@ -252,10 +325,13 @@ class Chooser:
                 f"{model!r} is an embedding model and cannot serve {role}.",
                 hint=f"See what can: assistant recommend --role {role}",
             )
-        lacks = role_profile(role).requires - facts.capabilities if facts.capabilities else ()
+        lacks = role_profile(role).requires - facts.capabilities
+        if facts.source not in _KNOWS_TOOLS:
+            lacks -= {"tools"}
         if lacks and role != "embeddings":
+            cannot = " or ".join(_ABILITIES.get(each, each) for each in sorted(lacks))
             raise UsageError(
-                f"{model!r} cannot do {' and '.join(sorted(lacks))}, which the role {role} needs.",
+                f"{model!r} cannot {cannot}, which the role {role} needs.",
                 hint=f"See what can: assistant recommend --role {role}",
             )
 
@@ -270,35 +346,41 @@ class Chooser:
             return None
 
     def _memory_bytes(self) -> int | None:
-        gpus = self.machine.usable_accelerators
-        if gpus:
-            return sum(a.memory_free_bytes or a.memory_total_bytes or 0 for a in gpus)
-        return self.machine.ram.available_bytes or self.machine.ram.total_bytes
+        on_gpu = bool(self.machine.usable_accelerators)
+        return free_vram(self.machine) if on_gpu else free_ram(self.machine)
 
 
-def _set_notes(sized: Sequence[Sized]) -> tuple[str, ...]:
+def _set_notes(sized: Sequence[Sized], max_loaded: int | None) -> tuple[str, ...]:
     """Return who shares a model, and who takes turns."""
     by_model: dict[str, list[str]] = {}
     for each in sized:
         by_model.setdefault(each.facts.name, []).append(each.role.name)
     notes = [
-        f"{' and '.join(roles)} share {model}, with one context: no reloading between them."
+        f"{listed(roles)} share {model}, with one context: no reloading between them."
         for model, roles in by_model.items()
         if len(roles) > 1
     ]
+    kept = list(dict.fromkeys(s.facts.name for s in sized if s.stays_loaded))
     swapped = list(dict.fromkeys(s.facts.name for s in sized if not s.stays_loaded))
-    if swapped and len(by_model) > 1:
+    if swapped and kept:
         verb = "take" if len(swapped) > 1 else "takes"
+        why = "together they do not fit"
+        if max_loaded is not None and len(kept) >= max_loaded:
+            why = f"the server keeps {max_loaded} loaded (OLLAMA_MAX_LOADED_MODELS)"
         notes.append(
-            f"{' and '.join(swapped)} {verb} turns with the others: loaded when used, because "
-            "together they do not fit."
+            f"{listed(swapped)} {verb} turns with {listed(kept)}: loaded when used, because {why}."
         )
     return tuple(notes)
 
 
-def _nothing_fits(roles: Sequence[str]) -> NoFitError:
+def _nothing_fits(roles: Sequence[str], num_ctx: int | None) -> NoFitError:
     return NoFitError(
-        f"nothing in the catalog serves {' or '.join(roles)} on this machine.",
+        f"nothing{_serving(roles, num_ctx)}.",
         hint="Name a model yourself (assistant setup --model chat=NAME), or see why not: "
         "assistant recommend --role chat",
     )
+
+
+def _serving(roles: Sequence[str], num_ctx: int | None) -> str:
+    context = "" if num_ctx is None else f" with {tokens(num_ctx)} of context"
+    return f" in the catalog serves {' or '.join(roles)}{context} on this machine"

@@ -16,7 +16,7 @@ from assistant.fit.estimate import estimate_fit
 from assistant.fit.records import FitEstimate, ModelFacts, RunOptions
 from assistant.fit.remedies import ALL_LAYERS
 from assistant.machine.records import Machine
-from assistant.provision.room_left import machine_beside
+from assistant.provision.room_left import free_where_it_lands, machine_beside
 from assistant.recommend.roles import RoleProfile
 from assistant.units import gib, tokens
 
@@ -104,15 +104,19 @@ def contexts_of(role: RoleProfile, trained: int | None) -> tuple[int, ...]:
     return tuple(sorted(rungs, reverse=True)) or (min(least, most),)
 
 
+def why_asked(asked: int, num_ctx: int) -> str:
+    """Return why a model gets the context that was asked for, or less: its trained one."""
+    return "as asked" if num_ctx == asked else f"asked for {asked}, trained for {num_ctx}"
+
+
 def _as_asked(
     facts: ModelFacts, room: Machine, role: RoleProfile, options: RunOptions, asked: int
 ) -> ContextChoice:
     trained = facts.architecture.context_length
     num_ctx = min(asked, trained) if trained else asked
     estimate = _estimate(facts, room, replace(options, num_ctx=num_ctx))
-    why = "as asked" if num_ctx == asked else f"asked for {asked}, trained for {trained}"
     shorter = tuple(n for n in contexts_of(role, trained) if n < num_ctx)
-    return ContextChoice(num_ctx, why, estimate, shorter)
+    return ContextChoice(num_ctx, why_asked(asked, num_ctx), estimate, shorter)
 
 
 def _in_ram(rungs: tuple[int, ...], role: RoleProfile, at: _At) -> ContextChoice:
@@ -136,16 +140,16 @@ def _why_on_gpu(
     room: Machine,
     shares: bool,
 ) -> str:
-    used = gib(estimate.gpu.total_bytes)
-    beside = " beside the others" if shares else ""
+    used, free = gib(estimate.gpu.total_bytes), free_where_it_lands(room, estimate)
+    where = "the GPU" if len(estimate.placement.devices) == 1 else "the GPUs"
+    beside = " beside what stays loaded" if shares else ""
     if num_ctx == trained:
-        return f"all that the model was trained for; {used} on the GPU{beside}"
+        return f"all that the model was trained for; {used} on {where}{beside}"
     if num_ctx == rungs[0]:
-        return f"ample for the role; {used} on the GPU{beside}"
-    free = sum(a.memory_free_bytes or a.memory_total_bytes or 0 for a in room.usable_accelerators)
+        return f"ample for the role; {used} on {where}{beside}"
     longer = rungs[rungs.index(num_ctx) - 1]
     return (
-        f"the largest that stays on the GPU{beside}: {used} of {gib(free)}; "
+        f"the largest that stays on {where}{beside}: {used} of {gib(free)}; "
         f"{tokens(longer)} would not"
     )
 
@@ -165,9 +169,15 @@ def _near_miss(
     forced = replace(options, num_ctx=num_ctx, num_gpu=ALL_LAYERS)
     whole = _estimate(facts, room, forced)
     if whole.placement.verdict == "gpu":
-        why = "automatic placement keeps 1 GiB of the GPU free; every layer fits into that"
+        gpu = "the GPU" if len(whole.placement.devices) == 1 else "each GPU"
+        why = f"automatic placement keeps 1 GiB of {gpu} free; every layer fits into that"
         return ContextChoice(
-            num_ctx, "the least for the role", whole, num_gpu=ALL_LAYERS, why_num_gpu=why
+            num_ctx,
+            "the least for the role",
+            whole,
+            shorter=(num_ctx,),  # the same once more, placed automatically
+            num_gpu=ALL_LAYERS,
+            why_num_gpu=why,
         )
     estimate = _estimate(facts, room, replace(options, num_ctx=num_ctx))
     return ContextChoice(num_ctx, "the least for the role: it does not fit on the GPU", estimate)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from assistant.errors import AssistantError, ModelNameError
-from assistant.models.names import parse_model_name
+from assistant.errors import AssistantError
 from assistant.ollama.records import InstalledModel
+from assistant.provision.drift import name_key, same_digest
 from assistant.provision.records import (
     Ledger,
     LedgerEntry,
@@ -33,14 +33,6 @@ class DiskTooSmallError(AssistantError):
     code = "disk_too_small"
 
 
-def name_key(name: str) -> str:
-    """Return a model's name as Ollama compares names: complete, in lower case."""
-    try:
-        return parse_model_name(name).key
-    except ModelNameError:
-        return name.lower()
-
-
 def installed_by_name(installed: Sequence[InstalledModel]) -> dict[str, InstalledModel]:
     """Return the installed models by `name_key`."""
     return {name_key(model.name): model for model in installed}
@@ -59,9 +51,18 @@ def is_in_place(
 
 
 def is_untouched(entry: LedgerEntry, installed: Mapping[str, InstalledModel]) -> bool:
-    """True when the server still has an entry's alias as it was made."""
+    """True when the server still has an entry's alias as it was made, and its base as it was.
+
+    A base that was pulled anew is to be taken up; one that was removed is not missed, because
+    the alias keeps the files.
+    """
     found = installed.get(name_key(entry.alias))
-    return found is not None and entry.alias_digest in (None, found.digest)
+    base = installed.get(name_key(entry.model))
+    return (
+        found is not None
+        and same_digest(entry.alias_digest, found.digest) is not False
+        and (base is None or same_digest(entry.digest, base.digest) is not False)
+    )
 
 
 def plan_steps(
@@ -73,9 +74,14 @@ def plan_steps(
     for target in targets:
         in_place = is_in_place(target, ledger, installed)
         entry = ledger.current(target.role)
-        here = in_place or name_key(target.model) in installed
-        if name_key(target.model) not in pulled:
-            pulled.add(name_key(target.model))
+        key = name_key(target.model)
+        if key not in pulled:
+            pulled.add(key)
+            here = key in installed or all(
+                is_in_place(each, ledger, installed)
+                for each in targets
+                if name_key(each.model) == key
+            )
             reason = "on the server" if here else "to be downloaded"
             steps.append(
                 Step(

@@ -73,7 +73,8 @@ class RoleTarget:
     """What a role shall be: `model` pulled, and under `alias` with this Modelfile.
 
     `contexts` are the shorter contexts to fall back to, longest first. `estimate` is the whole
-    estimate as `assistant fit --json` prints it. `blob_digest` is known once it is installed.
+    estimate as `assistant fit --json` prints it. `needs` names what the choice had to heed
+    (`prefer speed`), empty for nothing special.
     """
 
     role: str
@@ -92,6 +93,7 @@ class RoleTarget:
     reasons: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     estimate: Mapping[str, Any] = field(default_factory=dict)
+    needs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,8 @@ class LedgerEntry:
     measured: Measured | None = None
     stays_loaded: bool = True
     capabilities: tuple[str, ...] = ()
+    needs: str = ""
+    commercial_use: str = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

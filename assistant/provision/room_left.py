@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from assistant.fit.records import FitEstimate
-from assistant.fit.room import OVERHEAD_BYTES
+from assistant.fit.room import OVERHEAD_BYTES, measure_room
 from assistant.machine.records import Accelerator, Machine
 from assistant.ollama.records import LoadedModel
+
+
+def free_vram(machine: Machine) -> int:
+    """Return the bytes that are free on the GPUs of a machine, their total where nobody knows."""
+    return sum(_free(a) or 0 for a in machine.usable_accelerators)
+
+
+def free_where_it_lands(machine: Machine, estimate: FitEstimate) -> int:
+    """Return the bytes that are free on those GPUs that an estimate lands on."""
+    free = [_free(a) for a in machine.accelerators]
+    return sum(free[index] or 0 for index, _ in _landed(machine.accelerators, free, estimate))
+
+
+def free_ram(machine: Machine) -> int | None:
+    """Return the bytes of RAM that models may have, None where nothing is known of it."""
+    return measure_room(machine).host_bytes
 
 
 def machine_beside(machine: Machine, loaded: Iterable[FitEstimate]) -> Machine:
@@ -18,21 +34,16 @@ def machine_beside(machine: Machine, loaded: Iterable[FitEstimate]) -> Machine:
     the RAM. On a described machine, whose free memory is what a first runner sees, a further
     runner's own driver context is taken off as well.
     """
-    free = [
-        a.memory_total_bytes if a.memory_free_bytes is None else a.memory_free_bytes
-        for a in machine.accelerators
-    ]
-    available = machine.ram.available_bytes
-    count = 0
-    for estimate in loaded:
-        count += 1
+    estimates = tuple(loaded)
+    if not estimates:
+        return machine
+    free = [_free(a) for a in machine.accelerators]
+    available = free_ram(machine)
+    for estimate in estimates:
         _take(machine.accelerators, free, estimate)
-        shared = machine.unified_memory
-        taken = estimate.memory if shared else estimate.host
+        taken = estimate.memory if machine.unified_memory else estimate.host
         if available is not None:
             available = max(0, available - taken.total_bytes)
-    if not count:
-        return machine
     extra = OVERHEAD_BYTES if machine.source == "stated" else 0
     accelerators = tuple(
         replace(a, memory_free_bytes=None if left is None else max(0, left - extra))
@@ -45,25 +56,29 @@ def machine_beside(machine: Machine, loaded: Iterable[FitEstimate]) -> Machine:
 def machine_without_loaded(machine: Machine, loaded: Iterable[LoadedModel]) -> Machine:
     """Return the machine as it is once the server has unloaded what it holds now.
 
-    What `/api/ps` says is in VRAM is given back to the GPUs, never beyond their total less what
-    other programs would need; RAM the same. A model that setup loads may push the others out.
+    What `/api/ps` says is in VRAM is given back to the GPUs, the fullest first, because it does
+    not say which of them holds it; the rest to the RAM, and all of it where both are one memory.
+    Nothing gets more than its total. A model that setup loads may push the others out.
     """
-    vram = sum(model.vram_bytes or 0 for model in loaded)
-    ram = sum(max(0, (model.size_bytes or 0) - (model.vram_bytes or 0)) for model in loaded)
+    models = tuple(loaded)
+    vram = sum(model.vram_bytes or 0 for model in models)
+    ram = sum(max(0, (model.size_bytes or 0) - (model.vram_bytes or 0)) for model in models)
     if not vram and not ram:
         return machine
-    accelerators: list[Accelerator] = []
-    for accelerator in machine.accelerators:
-        total, free = accelerator.memory_total_bytes, accelerator.memory_free_bytes
-        if not accelerator.used_by_ollama or total is None or free is None:
-            accelerators.append(accelerator)
-            continue
-        given = min(vram, max(0, total - free))
-        vram -= given
-        accelerators.append(replace(accelerator, memory_free_bytes=free + given))
+    if machine.unified_memory:
+        ram += vram
+    accelerators = list(machine.accelerators)
+    fullest_first = sorted(range(len(accelerators)), key=lambda i: -_used(accelerators[i]))
+    for index in fullest_first:
+        accelerator = accelerators[index]
+        free = accelerator.memory_free_bytes
+        given = min(vram, _used(accelerator))
+        if free is not None and given:
+            vram -= given
+            accelerators[index] = replace(accelerator, memory_free_bytes=free + given)
     available, total_ram = machine.ram.available_bytes, machine.ram.total_bytes
     if available is not None:
-        available = min(available + ram, total_ram or available + ram)
+        available = max(available, min(available + ram, total_ram or available + ram))
     return replace(
         machine,
         accelerators=tuple(accelerators),
@@ -71,16 +86,43 @@ def machine_without_loaded(machine: Machine, loaded: Iterable[LoadedModel]) -> M
     )
 
 
+def _free(accelerator: Accelerator) -> int | None:
+    free = accelerator.memory_free_bytes
+    return accelerator.memory_total_bytes if free is None else free
+
+
+def _used(accelerator: Accelerator) -> int:
+    """Return what is in use of a GPU that Ollama takes; 0 where that is not known."""
+    total, free = accelerator.memory_total_bytes, accelerator.memory_free_bytes
+    if not accelerator.used_by_ollama or total is None or free is None:
+        return 0
+    return max(0, total - free)
+
+
 def _take(
     accelerators: tuple[Accelerator, ...], free: list[int | None], estimate: FitEstimate
 ) -> None:
-    """Take each device's share off the first GPU of its name that was not used for another."""
-    used: set[int] = set()
-    for share in estimate.placement.devices:
-        for index, accelerator in enumerate(accelerators):
-            left = free[index]
-            if index in used or accelerator.name != share.name or left is None:
-                continue
-            used.add(index)
-            free[index] = max(0, left - share.bytes)
-            break
+    """Take each device's share off the GPU that it lands on."""
+    for index, taken in _landed(accelerators, free, estimate):
+        free[index] = max(0, (free[index] or 0) - taken)
+
+
+def _landed(
+    accelerators: tuple[Accelerator, ...], free: Sequence[int | None], estimate: FitEstimate
+) -> list[tuple[int, int]]:
+    """Return the index of each GPU that an estimate lands on, and the bytes it takes there.
+
+    Of several GPUs of one name, those with the most free memory are taken, as Ollama does, and
+    they keep their order.
+    """
+    landed: list[tuple[int, int]] = []
+    for name in dict.fromkeys(share.name for share in estimate.placement.devices):
+        shares = [each.bytes for each in estimate.placement.devices if each.name == name]
+        alike = [
+            index
+            for index, a in enumerate(accelerators)
+            if a.name == name and a.used_by_ollama and a.memory_total_bytes
+        ]
+        alike.sort(key=lambda index: -(free[index] or 0))
+        landed += zip(sorted(alike[: len(shares)]), shares, strict=False)
+    return landed

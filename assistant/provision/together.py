@@ -10,15 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from assistant.fit.estimate import estimate_fit
 from assistant.fit.records import FitEstimate, ModelFacts, RunOptions
 from assistant.fit.room import measure_room
-from assistant.fit.run_choices import displaces_others
+from assistant.fit.run_choices import choose_gpus, displaces_others, predict_vram
 from assistant.machine.records import Machine
-from assistant.provision.contexts import AMPLE, ContextChoice, choose_context, contexts_of
+from assistant.provision.contexts import (
+    AMPLE,
+    ContextChoice,
+    choose_context,
+    contexts_of,
+    why_asked,
+)
 from assistant.provision.room_left import machine_beside
 from assistant.recommend.roles import RoleProfile
+
+MODELS_PER_GPU: Final = 3
+"""Models that Ollama keeps in memory for each GPU when nobody says (MEMORY_MODEL 4.8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +52,16 @@ class Sized:
 
 @dataclass(slots=True)
 class _Model:
-    """One model with all the roles it serves; the widest of them decides."""
+    """One model with all the roles it serves; the widest of them decides.
+
+    `contexts` are those that it may get, longest first; `num_ctx` the one it has so far.
+    """
 
     facts: ModelFacts
     role: RoleProfile
     asked: int | None
-    choice: ContextChoice
+    contexts: tuple[int, ...]
+    num_ctx: int
     stays: bool = False
 
 
@@ -60,26 +74,36 @@ def size_together(
 ) -> tuple[Sized, ...]:
     """Return each role's context and whether its model stays loaded, in the order given.
 
-    First every model gets what its role usually needs and as many as possible are kept side by
-    side (embeddings first: they are small and asked often); then what is left of the memory
-    goes into longer contexts, in the order of the roles. `max_loaded` is
-    OLLAMA_MAX_LOADED_MODELS.
+    First it is seen which models stay side by side with the least context that their roles can
+    do with: embeddings first, because they are small and asked often, then in the order of the
+    roles. What is left of the memory goes into what each role usually needs, then into longer
+    contexts, in the same order. `max_loaded` is OLLAMA_MAX_LOADED_MODELS; None is Ollama's own
+    choice, three models a GPU, or three in all without one.
     """
     options = options or RunOptions()
-    models = _models(wanted, machine, options)
-    _keep_side_by_side(models, machine, options, max_loaded)
+    models = _models(wanted, machine)
+    limit = max_loaded or MODELS_PER_GPU * max(1, len(machine.usable_accelerators))
+    _keep_side_by_side(models, machine, options, limit)
     kept = [model for model in models if model.stays]
-    for model in kept:
-        _lengthen(model, kept, machine, options)
+    choices: dict[str, ContextChoice] = {}
+    if len(kept) == 1:
+        choices[_file(kept[0].facts)] = _alone(kept[0], machine, options)
+    elif kept:
+        _lengthen(kept, machine, options)
+        choices = _place(kept, machine, options)
     for model in models:
         if not model.stays:
-            _size_alone(model, kept, machine, options)
-    by_file = {_file(model.facts): model for model in models}
-    sized = []
-    for each in wanted:
-        model = by_file[_file(each.facts)]
-        sized.append(Sized(each.role, each.facts, model.choice, model.stays))
-    return tuple(sized)
+            embedders = [
+                choices[_file(each.facts)].estimate
+                for each in kept
+                if each.facts.architecture.is_embedding
+            ]
+            choices[_file(model.facts)] = _in_turn(model, embedders, machine, options)
+    stays = {_file(model.facts): model.stays for model in models}
+    return tuple(
+        Sized(each.role, each.facts, choices[_file(each.facts)], stays[_file(each.facts)])
+        for each in wanted
+    )
 
 
 def together_bytes(sized: Sequence[Sized], *, on_gpu: bool) -> int:
@@ -88,101 +112,140 @@ def together_bytes(sized: Sequence[Sized], *, on_gpu: bool) -> int:
     return sum((e.gpu if on_gpu else e.memory).total_bytes for e in files.values())
 
 
-def _models(wanted: Sequence[Wanted], machine: Machine, options: RunOptions) -> list[_Model]:
+def listed(names: Sequence[str]) -> str:
+    """Return names as people list them: `one, two and three`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _models(wanted: Sequence[Wanted], machine: Machine) -> list[_Model]:
     by_file: dict[str, list[Wanted]] = {}
     for each in wanted:
         by_file.setdefault(_file(each.facts), []).append(each)
     models = []
     for served in by_file.values():
+        facts = served[0].facts
         widest = max((each.role for each in served), key=lambda role: AMPLE[role.name])
         asked = max((each.num_ctx or 0 for each in served), default=0) or None
-        facts = served[0].facts
-        usual = _at(facts, machine, options, widest, asked, asked or _usual(widest, facts))
-        if usual.estimate.placement.verdict not in ("gpu", "cpu"):
-            usual = choose_context(facts, machine, widest, options=options, asked=asked)
-        models.append(_Model(facts, widest, asked, usual))
+        contexts = _contexts(facts, widest, machine, asked)
+        models.append(_Model(facts, widest, asked, contexts, contexts[-1]))
     return models
 
 
+def _contexts(
+    facts: ModelFacts, role: RoleProfile, machine: Machine, asked: int | None
+) -> tuple[int, ...]:
+    """Return the contexts that a model may get: on the CPU none longer than the usual one."""
+    trained = facts.architecture.context_length
+    if asked is not None:
+        return (min(asked, trained) if trained else asked,)
+    contexts = contexts_of(role, trained)
+    if machine.usable_accelerators:
+        return contexts
+    return tuple(n for n in contexts if n <= role.num_ctx) or contexts[-1:]
+
+
 def _keep_side_by_side(
-    models: list[_Model], machine: Machine, options: RunOptions, max_loaded: int | None
+    models: list[_Model], machine: Machine, options: RunOptions, limit: int
 ) -> None:
     order = sorted(models, key=lambda model: not model.facts.architecture.is_embedding)
     kept: list[_Model] = []
     for model in order:
-        if max_loaded is not None and len(kept) >= max_loaded:
+        if len(kept) >= limit:
             break
-        pairs = [(each.facts, each.choice.num_ctx) for each in (*kept, model)]
-        if not kept or _all_fit(pairs, machine, options):
+        if not kept or _all_fit([*kept, model], machine, options):
             model.stays = True
             kept.append(model)
 
 
-def _lengthen(model: _Model, kept: list[_Model], machine: Machine, options: RunOptions) -> None:
-    """Give a model the longest context with which all that are kept still fit."""
-    others = [each for each in kept if each is not model]
-    if not others:
-        model.choice = choose_context(
-            model.facts, machine, model.role, options=options, asked=model.asked
-        )
-        return
-    num_ctx = model.choice.num_ctx
-    if model.asked is None and machine.usable_accelerators:
-        beside = [(each.facts, each.choice.num_ctx) for each in others]
-        for longer in contexts_of(model.role, model.facts.architecture.context_length):
-            if longer <= num_ctx:
-                break
-            if _all_fit([(model.facts, longer), *beside], machine, options):
-                num_ctx = longer
-                break
-    size = _fit(model.facts, machine, options, num_ctx).memory.total_bytes
-    larger = [e for e in (o.choice.estimate for o in others) if e.memory.total_bytes > size]
-    choice = choose_context(
-        model.facts, machine, model.role, options=options, asked=num_ctx, beside=larger
-    )
-    model.choice = replace(choice, why=_why_beside(model, choice, others))
+def _lengthen(kept: Sequence[_Model], machine: Machine, options: RunOptions) -> None:
+    """Give each model what it usually needs, then each the longest with which all still fit."""
+    for usual_only in (True, False):
+        for model in kept:
+            before = model.num_ctx
+            for longer in model.contexts:
+                if longer <= before:
+                    break
+                if usual_only and longer > model.role.num_ctx:
+                    continue
+                model.num_ctx = longer
+                if _all_fit(kept, machine, options):
+                    break
+                model.num_ctx = before
 
 
-def _why_beside(model: _Model, choice: ContextChoice, others: list[_Model]) -> str:
-    names = " and ".join(each.facts.name for each in others)
-    if model.asked is not None:
-        return "as asked"
-    rungs = contexts_of(model.role, model.facts.architecture.context_length)
-    if choice.num_ctx == model.facts.architecture.context_length:
-        return f"all that the model was trained for, with {names} loaded beside it"
-    if choice.num_ctx >= rungs[0]:
-        return f"ample for the role, with {names} loaded beside it"
-    where = "stays on the GPU" if choice.estimate.placement.verdict == "gpu" else "fits"
-    return f"the largest that {where} with {names} loaded beside it"
-
-
-def _size_alone(model: _Model, kept: list[_Model], machine: Machine, options: RunOptions) -> None:
-    """Size a model that takes turns: beside the embeddings if that costs nothing, else alone."""
-    small = [each.choice.estimate for each in kept if each.facts.architecture.is_embedding]
-    alone = choose_context(model.facts, machine, model.role, options=options, asked=model.asked)
-    beside = choose_context(
-        model.facts, machine, model.role, options=options, asked=model.asked, beside=small
-    )
-    usual = _usual(model.role, model.facts)
-    good = beside.estimate.placement.verdict == alone.estimate.placement.verdict
-    model.choice = beside if good and beside.num_ctx >= min(usual, alone.num_ctx) else alone
-
-
-def _all_fit(
-    models: Sequence[tuple[ModelFacts, int]], machine: Machine, options: RunOptions
-) -> bool:
-    """True when models with these contexts stay side by side, loaded largest first."""
-    on_gpu = bool(machine.usable_accelerators)
-    alone = [(facts, _fit(facts, machine, options, num_ctx)) for facts, num_ctx in models]
+def _place(
+    kept: Sequence[_Model], machine: Machine, options: RunOptions
+) -> dict[str, ContextChoice]:
+    """Return the choices of those that stay, each as it lands beside the larger ones."""
+    choices: dict[str, ContextChoice] = {}
     loaded: list[FitEstimate] = []
-    for facts, size in sorted(alone, key=lambda pair: -pair[1].memory.total_bytes):
+    for model in _largest_first(kept, machine, options):
+        choice = choose_context(
+            model.facts,
+            machine,
+            model.role,
+            options=options,
+            asked=model.num_ctx,
+            beside=loaded,
+        )
+        others = [each for each in kept if each is not model]
+        why = _why_beside(model, choice, others, on_gpu=bool(machine.usable_accelerators))
+        choices[_file(model.facts)] = replace(choice, why=why)
+        loaded.append(choice.estimate)
+    return choices
+
+
+def _why_beside(
+    model: _Model, choice: ContextChoice, others: Sequence[_Model], *, on_gpu: bool
+) -> str:
+    trained = model.facts.architecture.context_length
+    if model.asked is not None:
+        return why_asked(model.asked, choice.num_ctx)
+    beside = f"with {listed([each.facts.name for each in others])} loaded beside it"
+    if choice.num_ctx == trained:
+        return f"all that the model was trained for, {beside}"
+    if choice.num_ctx < model.contexts[0]:
+        where = "stays on the GPU" if on_gpu else "the RAM holds"
+        return f"the largest that {where} {beside}"
+    if on_gpu:
+        return f"ample for the role, {beside}"
+    return f"the usual for {model.role.title}; no GPU, and longer prompts are slow on the CPU"
+
+
+def _alone(model: _Model, machine: Machine, options: RunOptions) -> ContextChoice:
+    return choose_context(model.facts, machine, model.role, options=options, asked=model.asked)
+
+
+def _in_turn(
+    model: _Model, embedders: Sequence[FitEstimate], machine: Machine, options: RunOptions
+) -> ContextChoice:
+    """Size a model that takes turns: beside the embeddings if that costs nothing, else alone."""
+    alone = _alone(model, machine, options)
+    beside = choose_context(
+        model.facts, machine, model.role, options=options, asked=model.asked, beside=embedders
+    )
+    good = beside.estimate.placement.verdict == alone.estimate.placement.verdict
+    return beside if good and beside.num_ctx >= min(model.role.num_ctx, alone.num_ctx) else alone
+
+
+def _all_fit(models: Sequence[_Model], machine: Machine, options: RunOptions) -> bool:
+    """True when models with these contexts stay side by side, loaded largest first.
+
+    Ollama compares its prediction with the GPUs that it would choose for the model, and without
+    a GPU it compares nothing (server/sched.go, `load`).
+    """
+    on_gpu = bool(machine.usable_accelerators)
+    loaded: list[FitEstimate] = []
+    for model in _largest_first(models, machine, options):
+        facts = model.facts
         room = machine_beside(machine, loaded)
-        estimate = _fit(facts, room, options, size.num_ctx)
+        estimate = _fit(facts, room, options, model.num_ctx)
         if estimate.placement.verdict != ("gpu" if on_gpu else "cpu"):
             return False
         if loaded and on_gpu:
-            available = sum(gpu.free_bytes for gpu in measure_room(room).gpus)
             tokens = estimate.num_ctx * estimate.num_parallel
+            gpus = choose_gpus(measure_room(room).gpus, predict_vram(facts, tokens))
+            available = sum(gpu.free_bytes for gpu in gpus)
             if displaces_others(
                 facts, tokens=tokens, num_batch=estimate.num_batch, available=available
             ):
@@ -191,26 +254,17 @@ def _all_fit(
     return True
 
 
-def _at(
-    facts: ModelFacts,
-    machine: Machine,
-    options: RunOptions,
-    role: RoleProfile,
-    asked: int | None,
-    num_ctx: int,
-) -> ContextChoice:
-    why = "as asked" if asked is not None else f"the usual for {role.title}"
-    shorter = tuple(n for n in contexts_of(role, facts.architecture.context_length) if n < num_ctx)
-    return ContextChoice(num_ctx, why, _fit(facts, machine, options, num_ctx), shorter)
+def _largest_first(models: Sequence[_Model], machine: Machine, options: RunOptions) -> list[_Model]:
+    def size(model: _Model) -> tuple[int, str]:
+        estimate = _fit(model.facts, machine, options, model.num_ctx)
+        return -estimate.memory.total_bytes, _file(model.facts)
 
-
-def _usual(role: RoleProfile, facts: ModelFacts) -> int:
-    trained = facts.architecture.context_length
-    return min(role.num_ctx, trained) if trained else role.num_ctx
+    return sorted(models, key=size)
 
 
 def _fit(facts: ModelFacts, machine: Machine, options: RunOptions, num_ctx: int) -> FitEstimate:
-    return estimate_fit(facts, machine, replace(options, num_ctx=num_ctx), with_limits=False)
+    run = replace(options, num_ctx=num_ctx)
+    return estimate_fit(facts, machine, run, with_limits=False, with_speed=False)
 
 
 def _file(facts: ModelFacts) -> str:
