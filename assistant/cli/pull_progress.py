@@ -6,6 +6,7 @@ what happens come from `cli/setup.py`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
@@ -58,7 +59,7 @@ def pull_bars(out: Output) -> Iterator[ShowPull]:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        refresh_per_second=_PER_SECOND,
+        auto_refresh=False,  # a second thread that draws may leave a bar behind among the lines
         expand=True,
     )
     with progress:
@@ -70,6 +71,7 @@ class _Bars:
         self._progress = progress
         self._whole: dict[str, TaskID] = {}
         self._layers: dict[str, dict[str, TaskID]] = {}
+        self._drawn_at = 0.0
 
     def __call__(self, label: str, pull: PullProgress, total: int | None) -> None:
         progress = self._progress
@@ -91,6 +93,9 @@ class _Bars:
                 progress.update(task, visible=not done)
         if pull.is_done:
             progress.update(self._whole[label], visible=False)
+        if pull.is_done or time.monotonic() - self._drawn_at >= 1 / _PER_SECOND:
+            self._drawn_at = time.monotonic()
+            progress.refresh()
 
 
 def _nothing(label: str, pull: PullProgress, total: int | None) -> None:

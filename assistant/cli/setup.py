@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -108,8 +109,6 @@ def setup(
     """
     from assistant.cli.setup_job import SetupJob
     from assistant.cli.setup_request import parse_models, parse_roles
-    from assistant.lock import writing
-    from assistant.paths import data_folder
     from assistant.provision.choose import Request
     from assistant.recommend.records import Needs
 
@@ -130,10 +129,19 @@ def setup(
         bandwidth=bandwidth,
         start_server=start_server,
     )
-    if dry_run:
-        _show_plan(out, job, job.plan())
-        return
-    job.check_place()
+    with contextlib.closing(job):
+        if dry_run:
+            _show_plan(out, job, job.plan())
+        else:
+            job.check_place()
+            _set_up(out, job, yes=yes)
+
+
+def _set_up(out: Output, job: SetupJob, *, yes: bool) -> None:
+    """Make the plan and do it, one setup at a time on this account."""
+    from assistant.lock import writing
+    from assistant.paths import data_folder
+
     with writing(
         data_folder() / "setup.lock",
         held_by="is setting up models",
@@ -144,8 +152,8 @@ def setup(
         plan = job.plan()
         if plan.is_done:
             _say_done(out, job, plan)
-            return
-        _go_ahead(out, job, plan, yes=yes)
+        else:
+            _go_ahead(out, job, plan, yes=yes)
 
 
 def _go_ahead(out: Output, job: SetupJob, plan: Plan, *, yes: bool) -> None:
@@ -192,7 +200,7 @@ def _show_plan(out: Output, job: SetupJob, plan: Plan) -> None:
 def _say_done(out: Output, job: SetupJob, plan: Plan) -> None:
     from assistant.cli.setup_text import render_in_place
 
-    job.finish_pending()
+    job.tidy_up(plan)
     out.result(
         lambda: setup_data(job, plan, job.measured()),
         lambda: render_in_place(plan.targets, width=out.width),

@@ -57,6 +57,7 @@ class SetupJob:
         self._machine: Machine | None = None
         self._chooser: Chooser | None = None
         self._ledger: Ledger | None = None
+        self._installed: tuple[InstalledModel, ...] = ()
         self._server_settings: ServerSettings | None = None
         self._version_note: str | None = None
         self._last_pull: tuple[str, int, int] | None = None
@@ -172,32 +173,31 @@ class SetupJob:
             from assistant.ollama.local_server import find_ollama, how_to_start
 
             return paragraph(f"Next: {how_to_start(find_ollama())}", width=self.out.width)
-        words = ["assistant setup"]
-        words += [f"--role {role}" for role in self.request.roles if self._asked_roles()]
-        words += [f"--model {role}={name}" for role, name in self.request.models.items()]
-        return f"Next: {' '.join(words)}"
+        return f"Next: {self._command()}"
 
     def stopped_sentence(self) -> str:
         """Return what Ctrl-C leaves: what is kept, and how to go on."""
         from assistant.units import gb
 
         if self._last_pull is None or not self._last_pull[1]:
-            return "Stopped. What was done is kept; run assistant setup to go on."
+            return f"Stopped. What was done is kept; run {self._command()} to go on."
         name, done, total = self._last_pull
         of = f" of {gb(total)}" if total else ""
-        return f"Stopped. {gb(done)}{of} of {name} are kept; run assistant setup to go on."
+        return f"Stopped. {gb(done)}{of} of {name} are kept; run {self._command()} to go on."
 
     def measured(self) -> dict[str, Measured]:
         """Return what the ledger has measured, by role."""
-        from assistant.provision.ledger import read_ledger
+        from assistant.provision.ledger import current_entry
 
-        entries = [read_ledger().current(role) for role in self.request.roles]
+        entries = [current_entry(role) for role in self.request.roles]
         return {e.role: e.measured for e in entries if e and e.role and e.measured}
 
-    def finish_pending(self) -> None:
-        """Strike out a pending setup that turned out to be done."""
+    def tidy_up(self, plan: Plan) -> None:
+        """Strike out a pending setup that turned out to be done, and what its kill left behind."""
+        from assistant.provision.candidate import drop_leftovers
         from assistant.provision.ledger import write_ledger
 
+        drop_leftovers(self.client(), plan.targets, self._installed)
         ledger = self.ledger()
         if ledger.pending is not None and set(self.request.roles) >= {
             target.role for target in ledger.pending.targets
@@ -211,6 +211,11 @@ class SetupJob:
         if self._client is None:
             self._client = OllamaClient(self.address)
         return self._client
+
+    def close(self) -> None:
+        """Close the connections to the server."""
+        if self._client is not None:
+            self._client.close()
 
     def ledger(self) -> Ledger:
         """Return the ledger as it was when it was first needed."""
@@ -237,6 +242,7 @@ class SetupJob:
 
     def _reach(self) -> tuple[InstalledModel, ...]:
         """Return what is installed; without a server nothing is, which only a dry run takes."""
+        from assistant.cli.setup_server import start_or_explain
         from assistant.ollama.errors import ServerUnreachableError
         from assistant.ollama.versions import check_version
 
@@ -248,36 +254,28 @@ class SetupJob:
         if self._only_described():
             return ()
         try:
-            self.version = self.client().version()
-        except ServerUnreachableError as error:
-            if self.dry_run and not self.start_server:
-                return ()
-            self._start(error)
-            self.version = self.client().version()
-        self._version_note = check_version(self.version)
-        return self.client().installed_models()
+            try:
+                self.version = self.client().version()
+            except ServerUnreachableError as error:
+                if self.dry_run and not self.start_server:
+                    return ()
+                start_or_explain(self.out, self.address, error, start=self.start_server)
+                self.version = self.client().version()
+            self._version_note = check_version(self.version)
+            self._installed = self.client().installed_models()
+        except OllamaError as error:
+            from assistant.provision.apply import with_hint
 
-    def _start(self, error: OllamaError) -> None:
-        """Start a server here when that was asked for; else explain.
-
-        Raises:
-            OllamaError: it was not asked for, or cannot be done.
-        """
-        from assistant.ollama.local_server import find_ollama, how_to_start, start_server
-        from assistant.paths import data_folder
-
-        if not self.address.is_local:
-            raise error
-        program = find_ollama()
-        if not self.start_server or program is None:
-            raise OllamaError(error.message, hint=how_to_start(program)) from error
-        log = data_folder() / "logs" / "ollama-serve.log"
-        with self.out.progress("starting the Ollama server"):
-            started = start_server(self.address, program, log=log)
-        self.out.note(f"Started 'ollama serve' (process {started.pid}); its output: {started.log}")
+            with_hint(error, self.client())
+            raise
+        return self._installed
 
     def _choose(self, kept: dict[str, RoleTarget]) -> Choice:
-        return self._chooser_here().choose(self.request, kept)
+        from assistant.provision.choose import other_targets
+        from assistant.provision.machine_key import machine_key
+
+        others = other_targets(self.request, self.ledger(), machine_key(self.machine()))
+        return self._chooser_here().choose(self.request, kept, others)
 
     def _chooser_here(self) -> Chooser:
         from assistant.cli.model_sources import Sources
@@ -303,13 +301,21 @@ class SetupJob:
         return self._chooser
 
     def _smaller(self, target: RoleTarget, *, yes: bool) -> RoleTarget | None:
-        """Return the next thing to try; another download only with the person's yes."""
+        """Return the next thing to try; another download only with the person's yes.
+
+        A context or a model that was asked for is not replaced: the same command would ask for
+        it again.
+        """
         from assistant.cli.confirm import confirmed
         from assistant.units import gb
 
+        if self.request.num_ctx is not None:
+            return None
         smaller = self._chooser_here().smaller(target)
         if smaller is None or smaller.model == target.model:
             return smaller
+        if target.role in self.request.models:
+            return None
         size = f" ({gb(smaller.download_bytes)})" if smaller.download_bytes else ""
         if self.offline or not confirmed(f"Download {smaller.model}{size} instead?", yes=yes):
             return None
@@ -325,8 +331,8 @@ class SetupJob:
             facts = self._chooser_here().facts_of(target.model)
             options = dataclasses.replace(self._settings().options, num_ctx=target.num_ctx)
             keep_measured_speed(facts, self.machine(), options, measured)
-        except AssistantError as error:
-            self.out.warning(f"what was measured could not be kept: {error.message}")
+        except (AssistantError, ValueError) as error:
+            self.out.warning(f"what was measured could not be kept: {error}")
 
     def _report(self, event: Event, bars: ShowPull) -> None:
         target, out = event.target, self.out
@@ -343,13 +349,15 @@ class SetupJob:
             ("done", "verify"): f"verified: {event.text}",
             ("done", "activate"): f"ready as {target.alias}",
         }.get((event.kind, event.step))
-        if event.kind in ("told", "failed"):
+        several = len(self.request.roles) > 1  # else the error at the end says it all
+        if event.kind == "told" or (event.kind == "failed" and several):
             line = event.text
         if line:
             from assistant.cli.layout import paragraph
 
-            text = f"{target.role:<11}".replace(" ", "\u00a0") + f" {line}"
-            out.note(paragraph(text, width=out.width, hanging=" " * 12))
+            out.note(
+                paragraph(line, width=out.width, indent=f"{target.role:<11} ", hanging=" " * 12)
+            )
         if event.kind == "done" and event.step == "pull":
             self._last_pull = None
 
@@ -420,6 +428,15 @@ class SetupJob:
         if not self.address.is_local:
             notes.append(f"The server is at {self.address.url}: everything happens there.")
         return tuple(notes)
+
+    def _command(self) -> str:
+        """Return the command that asks for the same again."""
+        words = ["assistant setup"]
+        words += [f"--role {role}" for role in self.request.roles if self._asked_roles()]
+        words += [f"--model {role}={name}" for role, name in self.request.models.items()]
+        if self.request.num_ctx is not None:
+            words.append(f"--num-ctx {self.request.num_ctx}")
+        return " ".join(words)
 
     def _asked_roles(self) -> bool:
         from assistant.cli.setup_request import DEFAULT_ROLES

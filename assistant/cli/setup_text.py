@@ -207,7 +207,8 @@ def _what_happens(plan: Plan) -> list[str]:
         sentences.append(f"Downloads {_listed(unknown)}, whose size is not known.")
     made = [t.alias for t in plan.targets if _is_pending(plan, t.role)]
     if made:
-        sentences.append(f"Creates {_listed(made)}, each verified by running it.")
+        each = "each " if len(made) > 1 else ""
+        sentences.append(f"Creates {_listed(made)}, {each}verified by running it.")
     all_stay = all(target.stays_loaded for target in plan.targets)
     if plan.together_bytes and plan.memory_bytes and all_stay:
         where = "the GPU" if plan.on_gpu else "RAM"

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from assistant.errors import AssistantError, FileProblemError
 from assistant.knowledge.embedder_choice import KINDS, ChosenEmbedder, EmbedderKind
-from assistant.lock import writing
 from assistant.knowledge.passages import Origin, Passage, vector_id
+from assistant.lock import writing
 from assistant.paths import data_folder
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ from typing import Final
 from assistant.errors import AssistantError, FileProblemError, UsageError
 from assistant.knowledge.bm25 import weigh
 from assistant.knowledge.documents import Document, file_digest, find_files, read_document
-from assistant.lock import writing
 from assistant.knowledge.note_store import (
     FORMAT,
     SCHEMA,
@@ -31,6 +30,7 @@ from assistant.knowledge.note_store import (
     store_file,
 )
 from assistant.knowledge.passages import Passage, vector_id
+from assistant.lock import writing
 
 PREFIX: Final = "my/"
 """Starts the name of every own document, so that none is taken for a bundled guide."""

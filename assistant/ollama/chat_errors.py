@@ -122,7 +122,9 @@ def chat_error(address: ServerAddress, model: str, status: int, said: str) -> Ol
             num_ctx=_integer(inner.get("n_ctx")),
         )
     if status == 503:
-        return ServerBusyError("the Ollama server is busy: its queue is full.")
+        return ServerBusyError(
+            "the Ollama server is busy: its queue is full.", hint="Try again in a moment."
+        )
     if _MEMORY.search(said):
         return OutOfMemoryError(
             f"the Ollama server has not enough memory to load {model!r}.",

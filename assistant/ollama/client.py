@@ -45,15 +45,15 @@ class OllamaClient:
     """Questions to one server; a context manager. Nothing is sent before the first call."""
 
     def __init__(
-        self, address: ServerAddress | None = None, *, timeout_s: float = wire.ANSWER_TIMEOUT_S
+        self, address: ServerAddress | None = None, *, timeout_s: float | None = None
     ) -> None:
-        """Use `address`, or the one in OLLAMA_HOST; each answer may take `timeout_s`.
+        """Use `address`, or the one in OLLAMA_HOST; each answer may take `timeout_s` (5 s).
 
         Raises:
             UsageError: OLLAMA_HOST is not an address.
         """
         self.address = address or configured_address()
-        self.timeout_s = timeout_s
+        self.timeout_s = wire.ANSWER_TIMEOUT_S if timeout_s is None else timeout_s
         self._official: ollama.Client | None = None
         self._patient: ollama.Client | None = None
 
@@ -69,6 +69,14 @@ class OllamaClient:
             if client is not None:
                 client.close()  # type: ignore[no-untyped-call]
         self._official = self._patient = None
+
+    def listens(self) -> bool:
+        """Return whether anything accepts connections at the address, whatever it answers."""
+        try:
+            wire.check_reachable(self.address)
+        except ServerUnreachableError:
+            return False
+        return True
 
     def version(self) -> str:
         """Return the server's version, such as `0.33.0`.
@@ -152,16 +160,19 @@ class OllamaClient:
         def refused(status: int, said: str) -> OllamaError:
             return pull_error(self.address, name, status, said)
 
-        with self._errors(refused):
+        def broken(why: str) -> OllamaError:
+            return PullInterruptedError(
+                f"the pull of {name!r} broke off: {why}.",
+                hint="What came is kept; run the same command again.",
+            )
+
+        with self._errors(refused, broken):
             insecure = name.lower().startswith("http://")
             for line in self._patient_client().pull(name, insecure=insecure, stream=True):
                 progress = advance(progress, line.model_dump(exclude_none=True))
                 yield progress
             if not progress.is_done:
-                raise PullInterruptedError(
-                    f"the Ollama server stopped in the middle of pulling {name!r}.",
-                    hint="What came is kept; run the same command again.",
-                )
+                raise broken("the server stopped in the middle")
 
     def create(self, body: Mapping[str, Any]) -> Iterator[str]:
         """Create a model (`assistant.ollama.modelfile.create_request`), yielding each status.
@@ -177,19 +188,21 @@ class OllamaClient:
         def refused(status: int, said: str) -> OllamaError:
             return create_error(self.address, name, status, said)
 
+        def broken(why: str) -> OllamaError:
+            return CreateRefusedError(
+                f"the creation of {name!r} broke off: {why}.", hint="Run the same command again."
+            )
+
         fields = {key: value for key, value in body.items() if key not in ("from", "stream")}
         if "from" in body:
             fields["from_"] = body["from"]
         status = ""
-        with self._errors(refused):
+        with self._errors(refused, broken):
             for line in self._patient_client().create(**fields, stream=True):
                 status = line.status or status
                 yield status
             if status != SUCCESS:
-                raise CreateRefusedError(
-                    f"the Ollama server stopped in the middle of creating {name!r}.",
-                    hint="Run the same command again.",
-                )
+                raise broken("the server stopped in the middle")
 
     def copy(self, source: str, destination: str) -> None:
         """Give a model a second name; a model of that name is replaced.
@@ -214,8 +227,10 @@ class OllamaClient:
             return False
         return True
 
-    def load(self, name: str, *, embeds: bool = False, timeout_s: float = LOAD_TIMEOUT_S) -> float:
+    def load(self, name: str, *, embeds: bool = False, timeout_s: float | None = None) -> float:
         """Load a model as its Modelfile says; return the seconds it took.
+
+        It may take `timeout_s` (`LOAD_TIMEOUT_S`), like `unload` and `embed`.
 
         Raises:
             OllamaError: it cannot be loaded; see `assistant.ollama.chat_errors`.
@@ -227,18 +242,19 @@ class OllamaClient:
         self._post(path, name, body, timeout_s)
         return time.monotonic() - start
 
-    def unload(self, name: str, *, embeds: bool = False) -> None:
+    def unload(self, name: str, *, timeout_s: float | None = None) -> None:
         """Take a model out of the server's memory, with every name that shares its file.
+
+        The server expires the runner before it looks at what the model can do (server/routes.go,
+        `GenerateHandler`), so that this unloads embedding models too.
 
         Raises:
             OllamaError: the server cannot be reached or refuses.
         """
-        path, body = "/api/generate", {"model": name, "keep_alive": 0, "stream": False}
-        if embeds:
-            path, body = "/api/embed", {"model": name, "input": "unload", "keep_alive": 0}
-        self._post(path, name, body, LOAD_TIMEOUT_S)
+        body = {"model": name, "keep_alive": 0, "stream": False}
+        self._post("/api/generate", name, body, timeout_s)
 
-    def embed(self, name: str, text: str, *, timeout_s: float = LOAD_TIMEOUT_S) -> EmbedReply:
+    def embed(self, name: str, text: str, *, timeout_s: float | None = None) -> EmbedReply:
         """Return the vector's dimension and the server's counts for one text.
 
         Raises:
@@ -264,11 +280,12 @@ class OllamaClient:
         return [m for m in models if isinstance(m, dict) and isinstance(m.get("name"), str)]
 
     def _post(
-        self, path: str, model: str, body: dict[str, Any], timeout_s: float
+        self, path: str, model: str, body: dict[str, Any], timeout_s: float | None
     ) -> dict[str, Any]:
         wire.check_reachable(self.address)
+        waits_s = LOAD_TIMEOUT_S if timeout_s is None else timeout_s
         try:
-            return wire.request_json(self.address, path, body=body, timeout_s=timeout_s)
+            return wire.request_json(self.address, path, body=body, timeout_s=waits_s)
         except RequestRefusedError as error:
             raise chat_error(self.address, model, error.status, error.said) from error
 
@@ -305,11 +322,14 @@ class OllamaClient:
 
     @contextmanager
     def _errors(
-        self, refused: Callable[[int, str], OllamaError | UnknownModelError] | None = None
+        self,
+        refused: Callable[[int, str], OllamaError | UnknownModelError] | None = None,
+        broken: Callable[[str], OllamaError] | None = None,
     ) -> Iterator[None]:
         """Turn whatever the official client raises into `OllamaError`.
 
-        `refused` says which, from the status and the words of an error that the server sent.
+        `refused` says which, from the status and the words of an error that the server sent;
+        `broken` says which, from the reason why a stream that had begun went no further.
         """
         try:
             yield
@@ -318,10 +338,14 @@ class OllamaClient:
         except ConnectionError as error:
             raise ServerUnreachableError(self.address, "the connection failed") from error
         except Exception as error:
+            import httpx
             import ollama
 
             if refused is not None and isinstance(error, ollama.ResponseError):
                 raise refused(error.status_code, error.error) from error
+            never_there = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            if broken is not None and _why_broken(error) and not never_there:
+                raise broken(_why_broken(error)) from error
             raise self._mapped(error) from error
 
     def _mapped(self, error: Exception) -> OllamaError:
@@ -331,12 +355,24 @@ class OllamaClient:
         if isinstance(error, httpx.TimeoutException):
             return ServerUnreachableError(self.address, f"no answer within {self.timeout_s:g} s")
         if isinstance(error, httpx.TransportError):
-            return ServerUnreachableError(self.address, str(error) or type(error).__name__)
+            why = str(error).rstrip(".").lower() or _kind(error)
+            return ServerUnreachableError(self.address, why)
         if isinstance(error, ollama.ResponseError):
             return RequestRefusedError(self.address, error.status_code, error.error)
         if isinstance(error, (ValueError, TypeError, httpx.HTTPError)):
             return NotOllamaError(self.address, f"its answer is not understood ({_kind(error)})")
         raise error
+
+
+def _why_broken(error: Exception) -> str:
+    """Return why a stream that had begun went no further, in words; nothing for other errors."""
+    import httpx
+
+    if isinstance(error, httpx.TimeoutException):
+        return f"the server said nothing for {SILENCE_S:g} s"
+    if isinstance(error, httpx.TransportError):
+        return "the connection to the server was lost"
+    return "the server sent something that is not JSON" if isinstance(error, ValueError) else ""
 
 
 def _shown(name: str, answer: Mapping[str, Any], address: ServerAddress) -> ShownModel:

@@ -22,7 +22,8 @@ from assistant.ollama.chat_errors import ServerBusyError
 from assistant.ollama.errors import RequestRefusedError
 from assistant.ollama.server_address import ServerAddress
 
-_SHOWN_AT_MOST: Final = 200
+_SHOWN_AT_MOST: Final = 240
+_DIGEST: Final = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 class NotInRegistryError(OllamaError):
@@ -66,14 +67,17 @@ _FULL: Final = re.compile(r"no space left|not enough space|disk quota|disk is fu
 _DAMAGED: Final = re.compile(r"digest mismatch|unexpected digest|^EOF$", re.IGNORECASE)
 _UNREACHABLE: Final = re.compile(
     r"max retries exceeded|no such host|connection refused|connection reset|i/o timeout|dial tcp"
-    r"|network is unreachable|TLS handshake|x509|HTTP response to HTTPS|no Location header|stalled",
+    r"|network is unreachable|TLS handshake|x509|stalled|deadline exceeded|server misbehaving"
+    r"|: (unexpected )?EOF$",
     re.IGNORECASE,
 )
+_PLAIN_HTTP: Final = "HTTP response to HTTPS client"
+_NO_REDIRECT: Final = "no Location header"
 
 
 def pull_error(address: ServerAddress, model: str, status: int, said: str) -> OllamaError:
     """Return our error for what the server said while pulling; `status` is -1 inside a stream."""
-    shown = said.strip()[:_SHOWN_AT_MOST]
+    shown = _shown(said)
     if _FULL.search(said):
         return DiskFullError(
             f"the disk of the Ollama server is full; {model!r} is not complete ({shown}).",
@@ -85,7 +89,17 @@ def pull_error(address: ServerAddress, model: str, status: int, said: str) -> Ol
             hint="Run the same command again; if it says the same, assistant doctor names the "
             "part files to remove.",
         )
-    if _UNREACHABLE.search(said):
+    if _PLAIN_HTTP in said:
+        return RegistryUnreachableError(
+            f"the registry of {model!r} speaks plain HTTP, and HTTPS was asked for.",
+            hint="Write http:// before the name to allow that: http://HOST:PORT/USER/MODEL",
+        )
+    if _NO_REDIRECT in said:
+        return RegistryUnreachableError(
+            f"the registry of {model!r} cannot serve Ollama: it sends files itself ({shown}).",
+            hint="Ollama wants to be sent on to another address for them; take another registry.",
+        )
+    if _UNREACHABLE.search(said.strip()):
         return RegistryUnreachableError(
             f"the Ollama server cannot reach the registry for {model!r}: {shown}.",
             hint="Check the server's network (and its HTTPS_PROXY); what came is kept. "
@@ -101,14 +115,17 @@ def pull_error(address: ServerAddress, model: str, status: int, said: str) -> Ol
 
 def create_error(address: ServerAddress, model: str, status: int, said: str) -> OllamaError:
     """Return our error for what the server said while creating `model`."""
-    shown = said.strip()[:_SHOWN_AT_MOST]
+    shown = _shown(said)
     if _FULL.search(said):
         return DiskFullError(
             f"the disk of the Ollama server is full; {model!r} was not created ({shown}).",
             hint="Free some space (assistant models remove NAME), then run the same command again.",
         )
     if status not in (500, 503):
-        return CreateRefusedError(f"the Ollama server would not create {model!r}: {shown}.")
+        return CreateRefusedError(
+            f"the Ollama server would not create {model!r}: {shown}.",
+            hint="Run the same command again; if it says the same: assistant doctor",
+        )
     return _general(address, status, said)
 
 
@@ -117,5 +134,11 @@ def _general(address: ServerAddress, status: int, said: str) -> OllamaError:
         return ServerBusyError(
             "the Ollama server is busy: its queue is full.", hint="Try again in a moment."
         )
-    shown = said.strip()[:_SHOWN_AT_MOST] or "no explanation"
+    shown = _shown(said) or "no explanation"
     return RequestRefusedError(address, status if status > 0 else 200, shown)
+
+
+def _shown(said: str) -> str:
+    """Return the server's words without most of each digest, and not too many of them."""
+    text = _DIGEST.sub(r"\1", said.strip())
+    return text if len(text) <= _SHOWN_AT_MOST else f"{text[: _SHOWN_AT_MOST - 4]} ..."

@@ -13,27 +13,31 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from assistant.errors import AssistantError, OllamaError
+from assistant.errors import AssistantError, FileProblemError, OllamaError
 from assistant.files import write_atomically
-from assistant.models.names import parse_model_name
 from assistant.ollama.chat_errors import OutOfMemoryError
 from assistant.ollama.client import OllamaClient
 from assistant.ollama.errors import NotOllamaError, ServerUnreachableError
 from assistant.ollama.modelfile import create_request, parse_modelfile
 from assistant.ollama.progress import PullProgress
 from assistant.ollama.pull_errors import DiskFullError
+from assistant.provision.candidate import (
+    candidate_name,
+    check_copied,
+    drop_candidate,
+    drop_leftovers,
+    keep_foreign,
+    ledger_entry,
+)
 from assistant.provision.ledger import read_ledger, with_entry, write_ledger
-from assistant.provision.plan import installed_by_name, name_key
+from assistant.provision.plan import installed_by_name
 from assistant.provision.records import (
-    BACKUP_TAG,
-    CANDIDATE_TAG,
     Ledger,
-    LedgerEntry,
     Measured,
     Pending,
     Plan,
@@ -42,20 +46,19 @@ from assistant.provision.records import (
     StepKind,
     StepState,
 )
-from assistant.provision.verify import (
-    is_embedder,
-    lands_as_planned,
-    together_note,
-    verify_model,
-)
+from assistant.provision.verify import lands_as_planned, together_note, verify_model
 from assistant.units import gib, tokens
 
 MODELFILES_FOLDER: Final = "modelfiles"
 _KEPT_SPEED_BYTES: Final = 50_000_000
 """A pull of at least this much says how fast the line is."""
+_ENDS_IT: Final = (ServerUnreachableError, NotOllamaError, DiskFullError, FileProblemError)
+"""What would meet the other roles as well."""
 
 ESTIMATE_TOLERANCE: Final = 0.02
 """By how much `/api/ps` may differ from the estimate before the difference is worth a word."""
+
+_PER_ROLE: Final = ("create", "verify", "activate")
 
 EventKind = Literal["start", "progress", "done", "told", "failed"]
 
@@ -130,7 +133,7 @@ def apply_plan(plan: Plan, world: World) -> Outcome:
     )
     errors = _all_roles(run)
     if not errors:
-        note = together_note(run.world.client, tuple(run.targets.values()))
+        note = together_note(world.client, tuple(run.targets.values()))
         run.notes += [note] if note else []
         run.ledger = replace(run.ledger, pending=None)
         write_ledger(run.ledger, world.folder)
@@ -144,47 +147,68 @@ def apply_plan(plan: Plan, world: World) -> Outcome:
 
 def _all_roles(run: _Run) -> list[AssistantError]:
     errors: list[AssistantError] = []
+    left_over: list[RoleTarget] = []
     for role, target in list(run.targets.items()):
         if _is_done(run, target):
+            left_over.append(target)
             continue
         try:
             _one_role(run, target)
-        except OllamaError as error:
-            errors.append(error)
-            _mark_failed(run, role, error)
-            run.world.report(
-                Event("failed", run.targets[role], _failed_kind(run, role), error.message)
-            )
-            if isinstance(error, ServerUnreachableError | NotOllamaError | DiskFullError):
+        except AssistantError as error:
+            errors.append(with_hint(error, run.world.client))
+            tried = run.targets[role]  # perhaps a smaller one by now
+            step = _mark_failed(run, tried, error)
+            run.world.report(Event("failed", tried, step, error.message))
+            if isinstance(error, _ENDS_IT):
                 break
+    if left_over and not errors:
+        with contextlib.suppress(OllamaError):
+            drop_leftovers(run.world.client, left_over, run.world.client.installed_models())
     return errors
 
 
 def _one_role(run: _Run, target: RoleTarget) -> None:
-    while True:
+    """Make a role what its target says, or what the next smaller ones say."""
+    next_try: RoleTarget | None = target
+    while next_try is not None:
+        target = next_try
         _pull(run, target)
         candidate = candidate_name(target.alias)
         try:
-            _create(run, target, candidate)
-            measured = _verify(run, target, candidate)
-            _activate(run, target, candidate, measured)
-        except _TooBigError as problem:
-            smaller = run.world.smaller(target)
-            if smaller is None:
-                if problem.measured is None:
-                    raise problem.error from None
-                _tell(run, target, f"{problem.text}; nothing smaller is left to try: kept so")
-                _activate(run, target, candidate, problem.measured)
-                return
-            _tell(run, target, f"{problem.text}; {_next_try(target, smaller)}")
-            _drop_candidate(run, candidate, target)
-            target = smaller
-            run.targets[target.role] = target
-        except OllamaError:
-            _drop_candidate(run, candidate, target)
+            next_try = _try(run, target, candidate)
+        except BaseException:  # Ctrl-C as well
+            drop_candidate(run.world.client, candidate)
             raise
-        else:
-            return
+
+
+def _try(run: _Run, target: RoleTarget, candidate: str) -> RoleTarget | None:
+    """Create, verify and activate a target; return the smaller one to try in its place, or None."""
+    _create(run, target, candidate)
+    try:
+        measured = _verify(run, target, candidate)
+    except _TooBigError as problem:
+        smaller = run.world.smaller(target)
+        if smaller is not None:
+            _tell(run, target, f"{problem.text}; {_next_try(target, smaller)}")
+            drop_candidate(run.world.client, candidate)
+            _want_instead(run, smaller)
+            return smaller
+        if problem.measured is None:
+            raise problem.error from None
+        _tell(run, target, f"{problem.text}; nothing smaller is left to try: kept so")
+        measured = problem.measured
+    _activate(run, target, candidate, measured)
+    return None
+
+
+def _want_instead(run: _Run, smaller: RoleTarget) -> None:
+    """Take a smaller target for its role, also in what a run after a kill goes on from."""
+    run.targets[smaller.role] = smaller
+    _set(run, f"create:{smaller.role}", "pending")
+    if run.ledger.pending is not None:
+        pending = replace(run.ledger.pending, targets=tuple(run.targets.values()))
+        run.ledger = replace(run.ledger, pending=pending)
+        write_ledger(run.ledger, run.world.folder)
 
 
 class _TooBigError(Exception):
@@ -225,8 +249,9 @@ def _pull(run: _Run, target: RoleTarget) -> None:
 def _create(run: _Run, target: RoleTarget, candidate: str) -> None:
     run.world.report(Event("start", target, "create"))
     body = create_request(parse_modelfile(target.modelfile), name=candidate)
-    for _ in run.world.client.create(body):
-        pass
+    with _speaking_of(target.alias, candidate):
+        for _ in run.world.client.create(body):
+            pass
     _set(run, f"create:{target.role}", "done")
     run.world.report(Event("done", target, "create"))
 
@@ -239,13 +264,14 @@ def _verify(run: _Run, target: RoleTarget, candidate: str) -> Measured:
     """
     run.world.report(Event("start", target, "verify"))
     try:
-        measured = verify_model(
-            run.world.client,
-            name=candidate,
-            capabilities=target.capabilities,
-            now=run.world.now,
-            server_version=run.world.server_version,
-        )
+        with _speaking_of(target.model, candidate):
+            measured = verify_model(
+                run.world.client,
+                name=candidate,
+                capabilities=target.capabilities,
+                now=run.world.now,
+                server_version=run.world.server_version,
+            )
     except OutOfMemoryError as error:
         raise _TooBigError(
             f"{target.model} with {tokens(target.num_ctx)} of context does not load", error=error
@@ -265,59 +291,45 @@ def _verify(run: _Run, target: RoleTarget, candidate: str) -> Measured:
 
 def _activate(run: _Run, target: RoleTarget, candidate: str, measured: Measured) -> None:
     client, folder = run.world.client, run.world.folder
-    backup = _keep_foreign(run, target.alias)
-    entry = ledger_entry(target, client, measured, now=run.world.now(), made=candidate)
+    installed = installed_by_name(client.installed_models())
+    backup, note = keep_foreign(
+        client, run.ledger.of_alias(target.alias), target.alias, candidate, installed
+    )
+    run.notes += [note] if note else []
+    entry = ledger_entry(
+        target, client.show(candidate), installed, measured, now=run.world.now(), made=candidate
+    )
     write_atomically(
         folder / MODELFILES_FOLDER / f"{target.alias}.Modelfile", target.modelfile, mode=0o644
     )
     run.ledger = with_entry(run.ledger, entry, backup=backup)
     write_ledger(run.ledger, folder)
     client.copy(candidate, target.alias)
-    _drop_candidate(run, candidate, target)
-    for kind in ("create", "verify", "activate"):
+    check_copied(client, target.alias, entry.alias_digest)
+    drop_candidate(client, candidate)
+    for kind in _PER_ROLE:
         _set(run, f"{kind}:{target.role}", "done")
     run.world.report(Event("done", target, "activate"))
 
 
-def ledger_entry(
-    target: RoleTarget,
-    client: OllamaClient,
-    measured: Measured | None,
-    *,
-    now: str,
-    made: str,
-) -> LedgerEntry:
-    """Return the ledger's entry for a target whose model stands under the name `made`."""
-    found = installed_by_name(client.installed_models())
-    shown = client.show(made)
-    base = found.get(name_key(target.model))
-    made_model = found.get(name_key(made))
-    return LedgerEntry(
-        alias=target.alias,
-        role=target.role or None,
-        model=target.model,
-        num_ctx=target.num_ctx,
-        modelfile=target.modelfile,
-        created_at=now,
-        digest=base.digest if base else None,
-        blob_digest=shown.blob_digest,
-        alias_digest=made_model.digest if made_model else None,
-        quantization=target.quantization or shown.quantization,
-        size_bytes=made_model.size_bytes if made_model else None,
-        source=_source(target.model),
-        licence=target.licence,
-        parameters=dict(shown.parameters),
-        expected=target.expected,
-        estimate=target.estimate,
-        measured=measured,
-        stays_loaded=target.stays_loaded,
-        capabilities=target.capabilities,
-    )
+@contextlib.contextmanager
+def _speaking_of(name: str, candidate: str) -> Iterator[None]:
+    """Let errors name what the person knows in place of the candidate, which is soon gone."""
+    try:
+        yield
+    except AssistantError as error:
+        error.message = error.message.replace(candidate, name)
+        error.hint = error.hint.replace(candidate, name) if error.hint else None
+        raise
 
 
-def candidate_name(alias: str) -> str:
-    """Return the name under which the next version of an alias is tried."""
-    return f"{alias}:{CANDIDATE_TAG}"
+def with_hint(error: AssistantError, client: OllamaClient) -> AssistantError:
+    """Return an error of a setup with what to do about it, where it does not say so itself."""
+    if isinstance(error, ServerUnreachableError) and client.address.is_local and client.listens():
+        error.hint = "Something listens there and does not answer: restart Ollama."
+    elif error.hint is None:
+        error.hint = "Run the same command again; assistant doctor looks for the reason."
+    return error
 
 
 def describe_measured(target: RoleTarget, measured: Measured) -> str:
@@ -357,29 +369,6 @@ def _where(target: RoleTarget, measured: Measured) -> str:
     return f"{place}, {gib(size)}{estimated}"
 
 
-def _keep_foreign(run: _Run, alias: str) -> str | None:
-    """Keep what stands under the alias and is not ours; return its new name."""
-    history = run.ledger.of_alias(alias)
-    if history is not None:
-        return history.backup
-    installed = installed_by_name(run.world.client.installed_models())
-    if name_key(alias) not in installed:
-        return None
-    backup = f"{alias}:{BACKUP_TAG}"
-    if name_key(backup) not in installed:
-        run.world.client.copy(alias, backup)
-        run.notes.append(f"The {alias} that was there before is kept as {backup}.")
-    return backup
-
-
-def _drop_candidate(run: _Run, candidate: str, target: RoleTarget) -> None:
-    """Remove the candidate, unloaded first: a server lists a deleted model that it still runs."""
-    with contextlib.suppress(AssistantError):
-        run.world.client.unload(candidate, embeds=is_embedder(target.capabilities))
-    with contextlib.suppress(AssistantError):
-        run.world.client.delete(candidate)
-
-
 def _next_try(target: RoleTarget, smaller: RoleTarget) -> str:
     if smaller.model != target.model:
         return f"trying {smaller.model}"
@@ -397,23 +386,17 @@ def _is_done(run: _Run, target: RoleTarget) -> bool:
     return all(step.state == "done" for step in mine)
 
 
-def _mark_failed(run: _Run, role: str, error: AssistantError) -> None:
-    """Mark the first step of a role that is not done as failed and the rest as skipped."""
-    state: StepState = "failed"
-    for step in [s for s in run.steps.values() if s.role == role and s.state != "done"]:
-        said = error.message if state == "failed" else None
+def _mark_failed(run: _Run, target: RoleTarget, error: AssistantError) -> StepKind:
+    """Mark the first step that is not done as failed, those after it as skipped; return which."""
+    failed: StepKind | None = None
+    ids = (f"pull:{target.model}", *(f"{kind}:{target.role}" for kind in _PER_ROLE))
+    for step in [run.steps[each] for each in ids if run.steps[each].state != "done"]:
+        state: StepState = "skipped" if failed else "failed"
+        said = None if failed else error.message
         run.steps[step.id] = replace(step, state=state, error=said)
-        state = "skipped"
-
-
-def _failed_kind(run: _Run, role: str) -> StepKind:
-    failed = (s.kind for s in run.steps.values() if s.role == role and s.state == "failed")
-    return next(failed, "verify")
+        failed = failed or step.kind
+    return failed or "activate"
 
 
 def _set(run: _Run, step_id: str, state: StepState) -> None:
     run.steps[step_id] = replace(run.steps[step_id], state=state)
-
-
-def _source(model: str) -> str:
-    return parse_model_name(model).host

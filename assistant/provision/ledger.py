@@ -113,7 +113,8 @@ def with_entry(ledger: Ledger, entry: LedgerEntry, *, backup: str | None = None)
     if history.entry is not None and _same(history.entry, entry):
         versions = list(history.versions)
         versions[history.current or 0] = entry
-        return _with_history(ledger, replace(history, versions=tuple(versions)))
+        kept = backup or history.backup
+        return _with_history(ledger, replace(history, versions=tuple(versions), backup=kept))
     return _with_history(
         ledger,
         replace(

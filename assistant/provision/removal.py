@@ -14,11 +14,12 @@ from pathlib import Path
 from assistant.errors import OllamaError, UnknownModelError
 from assistant.ollama.client import OllamaClient
 from assistant.ollama.records import InstalledModel
+from assistant.provision.candidate import candidate_name
 from assistant.provision.drift import installed_as, name_key
 from assistant.provision.inventory import Target, aliases_from, backed_up
 from assistant.provision.ledger import read_ledger, without_alias, write_ledger
 from assistant.provision.records import Ledger
-from assistant.provision.undo import candidate_of, without_backup
+from assistant.provision.undo import without_backup
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def plan_removal(
     entry = None if target.history is None else target.history.entry
     names = [target.name]
     if target.history is not None:
-        names.append(candidate_of(target.history.alias))
+        names.append(candidate_name(target.history.alias))
     going = [model for name in names if (model := installed_as(name, installed)) is not None]
     if not going and entry is None:
         raise UnknownModelError(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from assistant.errors import AssistantError, NoFitError, OllamaError, UsageError
+from assistant.errors import AssistantError, NoFitError, UsageError
 from assistant.files import write_atomically
 from assistant.fit.calibration import uncalibrated
 from assistant.fit.estimate import estimate_fit
@@ -29,10 +29,10 @@ from assistant.ollama.client import OllamaClient
 from assistant.ollama.modelfile import Modelfile, create_request, render_modelfile
 from assistant.ollama.records import InstalledModel, ShownModel
 from assistant.paths import data_folder
+from assistant.provision.candidate import candidate_name, drop_candidate
 from assistant.provision.drift import installed_as, same_digest
 from assistant.provision.ledger import read_ledger, with_entry, write_ledger
 from assistant.provision.records import (
-    CANDIDATE_TAG,
     Expectation,
     Ledger,
     LedgerEntry,
@@ -213,14 +213,14 @@ def apply_variant(
         FileProblemError: the ledger cannot be read or written; nothing is left behind.
     """
     run = _Run(client, variant, read_ledger(folder), client.installed_models(), now, on_step)
-    candidate = f"{_tuned(variant.model)}:{CANDIDATE_TAG}"
+    candidate = candidate_name(_tuned(variant.model))
     try:
         for num_ctx in variant.contexts:
             done = _try(run, candidate, num_ctx, folder)
             if done is not None:
                 return replace(done, attempts=tuple(run.attempts))
     finally:
-        _forget(client, candidate, variant.facts)
+        drop_candidate(client, candidate)
     raise NoFitError(
         f"{variant.model!r} did not land on the GPU as estimated with any context tried "
         f"({'; '.join(f'{each.num_ctx}: {each.why}' for each in run.attempts)}).",
@@ -333,16 +333,6 @@ def _keep_speed(variant: Variant, num_ctx: int, measured: Measured, folder: Path
     )
     with contextlib.suppress(AssistantError, ValueError):
         keep_run(folder or data_folder(), variant.machine, run)
-
-
-def _forget(client: OllamaClient, candidate: str, facts: ModelFacts) -> None:
-    """Remove the candidate, and take it out of memory, whatever happened before."""
-    with contextlib.suppress(AssistantError):
-        if installed_as(candidate, client.installed_models()) is None:
-            return
-        with contextlib.suppress(OllamaError):
-            client.unload(candidate, embeds=facts.architecture.is_embedding)
-        client.delete(candidate)
 
 
 def _entry(

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Literal
 
 from assistant.errors import AssistantError, UnknownModelError
-from assistant.models.names import parse_model_name
 from assistant.ollama.client import OllamaClient
 from assistant.ollama.modelfile import Modelfile, create_request, parse_modelfile
 from assistant.ollama.records import InstalledModel
+from assistant.provision.candidate import candidate_name
 from assistant.provision.drift import installed_as, same_digest
 from assistant.provision.ledger import read_ledger, rolled_back, without_alias, write_ledger
-from assistant.provision.records import CANDIDATE_TAG, AliasHistory, Ledger, LedgerEntry
+from assistant.provision.records import AliasHistory, Ledger, LedgerEntry
 
 Kind = Literal["version", "backup", "remove"]
 OnStep = Callable[[str], None]
@@ -53,12 +53,7 @@ class Rollback:
     @property
     def candidate(self) -> str:
         """The name under which a version is made before it takes the alias's place."""
-        return candidate_of(self.alias)
-
-
-def candidate_of(alias: str) -> str:
-    """Return the name under which the next version of an alias is made: its tag is `next`."""
-    return parse_model_name(alias).with_tag(CANDIDATE_TAG).render()
+        return candidate_name(self.alias)
 
 
 def rollback_kind(history: AliasHistory) -> Kind | None:

@@ -17,7 +17,7 @@ from assistant.ollama.chat import ChatReply, chat
 from assistant.ollama.chat_errors import CannotCallToolsError
 from assistant.ollama.client import OllamaClient
 from assistant.ollama.records import LoadedModel
-from assistant.provision.plan import name_key
+from assistant.provision.drift import name_key
 from assistant.provision.records import Expectation, Measured, RoleTarget
 from assistant.units import gib
 
@@ -26,6 +26,8 @@ GPU_SHARE: Final = 0.999
 DECODED_TOKENS: Final = 48
 TOOL_TOKENS: Final = 256
 REPLY_LIMIT_S: Final = 900.0
+UNLOAD_S: Final = 60.0
+"""How long unloading may take before the model is loaded anyway: it waits for a running reply."""
 _PASSAGE: Final = (
     "A lighthouse keeper wrote down each evening what the sea had brought: a crate of oranges, "
     "a blue door, two letters without an address, and once a piano that still held its tune. "
@@ -71,7 +73,7 @@ def verify_model(
     """
     embeds = is_embedder(capabilities)
     with contextlib.suppress(OllamaError):
-        client.unload(name, embeds=embeds)
+        client.unload(name, timeout_s=UNLOAD_S)
     load_s = client.load(name, embeds=embeds)
     measured = Measured(at=now(), load_s=load_s, server_version=server_version)
     if embeds:
@@ -137,7 +139,7 @@ def together_note(client: OllamaClient, targets: Sequence[RoleTarget]) -> str | 
         for target in largest_first:
             client.load(target.alias, embeds=is_embedder(target.capabilities))
         found = {target.role: loaded_as(client, target.alias) for target in largest_first}
-    except OllamaError as error:
+    except AssistantError as error:
         return f"Whether all of them stay loaded could not be seen: {error.message}"
     names = " and ".join(target.model for target in largest_first)
     gone = [target for target in largest_first if found[target.role] is None]
