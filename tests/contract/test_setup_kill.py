@@ -232,7 +232,10 @@ def test_ctrl_c_in_the_middle_of_a_pull_says_what_is_kept(here: Scene) -> None:
     assert process.returncode == 130
     assert out == ""
     last = err.splitlines()[-1]
-    said = r"Stopped\. \d+ MB of 0\.3 GB of smollm2:135m are kept; run assistant setup to go on\."
+    said = (
+        r"Stopped\. \d+ MB of 0\.3 GB of smollm2:135m are kept; "
+        r"run assistant setup --model chat=smollm2:135m to go on\."
+    )
     assert re.fullmatch(said, last)
     assert "Traceback" not in err
     check_ledger(here)
@@ -250,7 +253,9 @@ def test_ctrl_c_while_a_model_loads_leaves_no_candidate(here: Scene) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "Stopped. What was done is kept; run assistant setup to go on."
+    assert err.splitlines()[-1] == (
+        "Stopped. What was done is kept; run assistant setup --model chat=smollm2:135m to go on."
+    )
     assert here.names() == [MODEL]
     check_ledger(here)
     check_finishes(here)
