@@ -10,6 +10,8 @@ Decorators for click commands; the name in brackets is the parameter they pass:
     @kv_cache_type_option    [kv_cache_type: str | None]
     @flash_attention_option  [flash_attention: bool | None]  on, off, or Ollama's choice
     @offline_option          [offline: bool]              also ASSISTANT_OFFLINE=1
+    @licence_option          [licence: str]               any or commercial
+    @prefer_option           [prefer: str]                speed, quality or balance
 
 `epilog=examples("assistant fit llama3.1:8b", ...)` gives a command its Examples block.
 """
@@ -170,4 +172,19 @@ offline_option = click.option(
     is_flag=True,
     envvar="ASSISTANT_OFFLINE",
     help="Use no network at all.",
+)
+licence_option = click.option(
+    "--license",
+    "licence",
+    type=click.Choice(("any", "commercial")),
+    default="any",
+    show_default=True,
+    help="Only models whose licence simply allows commercial use.",
+)
+prefer_option = click.option(
+    "--prefer",
+    type=click.Choice(("speed", "quality", "balance")),
+    default="balance",
+    show_default=True,
+    help="What counts more.",
 )

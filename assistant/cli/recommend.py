@@ -9,9 +9,11 @@ import click
 from assistant.cli.options import (
     NumCtx,
     examples,
+    licence_option,
     machine_option,
     offline_option,
     output_options,
+    prefer_option,
     resolve_machine,
 )
 from assistant.cli.output import Output
@@ -41,14 +43,7 @@ ROLE_HELP: Final = (
     metavar="TOKENS",
     help="Context length in tokens: 8192, 32k.  [default: the role's usual, 2k to 16k]",
 )
-@click.option(
-    "--license",
-    "licence",
-    type=click.Choice(("any", "commercial")),
-    default="any",
-    show_default=True,
-    help="Only models whose licence simply allows commercial use.",
-)
+@licence_option
 @click.option(
     "--lang",
     "languages",
@@ -57,13 +52,7 @@ ROLE_HELP: Final = (
     help="A language the model must speak: its two-letter code, or its name in English; may be "
     "repeated.",
 )
-@click.option(
-    "--prefer",
-    type=click.Choice(("speed", "quality", "balance")),
-    default="balance",
-    show_default=True,
-    help="What counts more.",
-)
+@prefer_option
 @click.option("--autocomplete", is_flag=True, help="Code completed at the cursor (fill-in-middle).")
 @machine_option
 @offline_option

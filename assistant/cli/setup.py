@@ -12,9 +12,11 @@ from assistant.cli.confirm import check_can_ask, confirmed
 from assistant.cli.options import (
     NumCtx,
     examples,
+    licence_option,
     machine_option,
     offline_option,
     output_options,
+    prefer_option,
 )
 from assistant.cli.output import InterruptedByUserError, Output
 from assistant.cli.setup_data import setup_data
@@ -56,21 +58,8 @@ ROLES_HELP: Final = (
     metavar="TOKENS",
     help="This context length for every role.  [default: the longest useful one that fits]",
 )
-@click.option(
-    "--prefer",
-    type=click.Choice(("speed", "quality", "balance")),
-    default="balance",
-    show_default=True,
-    help="What counts more in the choice.",
-)
-@click.option(
-    "--license",
-    "licence",
-    type=click.Choice(("any", "commercial")),
-    default="any",
-    show_default=True,
-    help="Only models whose licence simply allows commercial use.",
-)
+@prefer_option
+@licence_option
 @click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Go ahead without asking.")
 @click.option("--anew", is_flag=True, help="Choose again what was chosen before.")

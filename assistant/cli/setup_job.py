@@ -8,7 +8,6 @@ something is to be chosen.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from assistant.ollama.server_address import ServerAddress
     from assistant.provision.apply import Event, Outcome
     from assistant.provision.choose import Choice, Chooser, Request
-    from assistant.provision.records import Ledger, Measured, Plan, RoleTarget, Step
+    from assistant.provision.records import Ledger, Measured, Plan, RoleTarget
 
 
 class SetupJob:
@@ -88,6 +87,7 @@ class SetupJob:
         Raises:
             AssistantError: the server is not there (not with --dry-run), nothing fits, ...
         """
+        from assistant.cli.setup_download import kept_of_pulls, with_bandwidth
         from assistant.provision.choose import Choice, kept_targets
         from assistant.provision.machine_key import machine_key
         from assistant.provision.plan import download_bytes, installed_by_name, plan_steps
@@ -109,15 +109,15 @@ class SetupJob:
             targets=choice.targets,
             steps=steps,
             download_bytes=download_bytes(steps),
-            kept_bytes=self._kept_bytes(steps),
-            disk_free_bytes=machine.disk.free_bytes if self._here() else None,
+            kept_bytes=kept_of_pulls(self.machine(), steps) if self.is_here() else 0,
+            disk_free_bytes=machine.disk.free_bytes if self.is_here() else None,
             together_bytes=choice.together_bytes,
             memory_bytes=choice.memory_bytes,
             on_gpu=choice.on_gpu,
             notes=self._notes(choice),
             assumptions=tuple(dict.fromkeys((*machine.assumptions, *self._settings().assumptions))),
         )
-        return self._with_bandwidth(plan)
+        return with_bandwidth(self, plan)
 
     def apply(self, plan: Plan, *, yes: bool) -> Outcome:
         """Do the plan, showing progress; see `assistant.provision.apply`.
@@ -373,49 +373,9 @@ class SetupJob:
         """True when the plan is for a computer in words: no server belongs to it."""
         return self.machine_spec is not None and self.address.is_local
 
-    def _here(self) -> bool:
+    def is_here(self) -> bool:
         """True when the server's disk is this computer's."""
         return self.address.is_local and self.machine_spec is None
-
-    def _kept_bytes(self, steps: Sequence[Step]) -> int:
-        """Return what interrupted pulls have left of the files that are to be downloaded."""
-        from pathlib import Path
-
-        from assistant.ollama.partials import kept_bytes, read_partials
-
-        folder = self.machine().disk.models_path
-        pending = [s for s in steps if s.kind == "pull" and s.state != "done" and s.bytes]
-        if not pending or folder is None or not self._here():
-            return 0
-        partials = read_partials(Path(folder))
-        return sum(kept_bytes(partials, step.bytes or 0) for step in pending)
-
-    def _with_bandwidth(self, plan: Plan) -> Plan:
-        """Return the plan with the speed of the line: stated, of the last pull, or measured."""
-        remembered = self.ledger().bytes_per_s
-        if not plan.download_bytes or plan.is_done:
-            return plan
-        if self.bandwidth is not None:
-            speed, source = self.bandwidth, "you stated"
-        elif remembered is not None:
-            speed, source = remembered, "of the last download"
-        else:
-            measured = None if self.dry_run or self.offline else self._measure(plan)
-            if measured is None:
-                return plan
-            speed, source = measured, "measured now"
-        return dataclasses.replace(plan, bytes_per_s=speed, bytes_per_s_from=source)
-
-    def _measure(self, plan: Plan) -> float | None:
-        from assistant.models.registry import RegistryReader
-        from assistant.paths import cache_folder
-        from assistant.provision.bandwidth import measure_bandwidth
-
-        if not self._here():
-            return None
-        pending = next(s for s in plan.steps if s.kind == "pull" and s.state != "done")
-        with self.out.progress("measuring the line"):
-            return measure_bandwidth(RegistryReader(cache_folder() / "registry"), pending.model)
 
     def _notes(self, choice: Choice) -> tuple[str, ...]:
         notes = list(choice.notes)
