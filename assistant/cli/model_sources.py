@@ -136,4 +136,4 @@ class _Server:
             raise OllamaError(f"{address.url} is not on this computer, and --offline is given.")
         check_reachable(address)
         with OllamaClient(address) as client:
-            return client.show(name)
+            return client.show_with_arrays(name)

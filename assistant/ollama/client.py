@@ -29,6 +29,7 @@ from assistant.ollama.pull_errors import (
 )
 from assistant.ollama.records import EmbedReply, InstalledModel, LoadedModel, ShownModel
 from assistant.ollama.server_address import ServerAddress, configured_address
+from assistant.ollama.show_answer import shown_model
 
 if TYPE_CHECKING:
     import ollama
@@ -132,11 +133,32 @@ class OllamaClient:
             UnknownModelError: it is not installed there.
             OllamaError: the server cannot be reached or does not answer as it should.
         """
+        return shown_model(name, self._show(name), self.address)
+
+    def show_with_arrays(self, name: str) -> ShownModel:
+        """Return the same as `show`, with the architecture's values per layer.
+
+        `/api/show` leaves out every array unless asked for more, which brings the tokenizer too
+        (megabytes): it is asked only for models whose blocks differ, such as gemma4's.
+
+        Raises:
+            UnknownModelError, OllamaError: as `show`.
+        """
+        answer = self._show(name)
+        metadata = answer.get("model_info")
+        if isinstance(metadata, dict):
+            prefix = f"{metadata.get('general.architecture')}."
+            left_out = [k for k, v in metadata.items() if v is None and k.startswith(prefix)]
+            more = self._show(name, verbose=True).get("model_info") if left_out else None
+            if isinstance(more, dict):
+                answer["model_info"] = metadata | {key: more.get(key) for key in left_out}
+        return shown_model(name, answer, self.address)
+
+    def _show(self, name: str, *, verbose: bool = False) -> dict[str, Any]:
         wire.check_reachable(self.address)
+        body = {"model": name} | ({"verbose": True} if verbose else {})
         try:
-            answer = wire.request_json(
-                self.address, "/api/show", body={"model": name}, timeout_s=self.timeout_s
-            )
+            return wire.request_json(self.address, "/api/show", body=body, timeout_s=self.timeout_s)
         except RequestRefusedError as error:
             if error.status != NOT_FOUND:
                 raise
@@ -144,7 +166,6 @@ class OllamaClient:
                 f"the model {name!r} is not installed on the server at {self.address.url}.",
                 hint=f"Install it with: ollama pull {name}",
             ) from error
-        return _shown(name, answer, self.address)
 
     def pull(self, name: str) -> Iterator[PullProgress]:
         """Pull a model, yielding the progress with every line; the last one `is_done`.
@@ -373,47 +394,6 @@ def _why_broken(error: Exception) -> str:
     if isinstance(error, httpx.TransportError):
         return "the connection to the server was lost"
     return "the server sent something that is not JSON" if isinstance(error, ValueError) else ""
-
-
-def _shown(name: str, answer: Mapping[str, Any], address: ServerAddress) -> ShownModel:
-    metadata = answer.get("model_info")
-    if not isinstance(metadata, dict):
-        raise NotOllamaError(address, "/api/show carries no model_info")
-    details = answer.get("details")
-    details = details if isinstance(details, dict) else {}
-    projector = answer.get("projector_info")
-    return ShownModel(
-        name=name,
-        metadata=metadata,
-        tensors=tuple(_tensors(answer.get("tensors"))),
-        projector_metadata=projector if isinstance(projector, dict) else {},
-        capabilities=frozenset(c for c in answer.get("capabilities") or () if isinstance(c, str)),
-        parameters=_parameters(answer.get("parameters")),
-        quantization=details.get("quantization_level") or None,
-        parameter_size=details.get("parameter_size") or None,
-        template=answer.get("template"),
-        licence=answer.get("license"),
-        system=_text(answer.get("system")),
-        modelfile=_text(answer.get("modelfile")),
-        remote_host=_text(answer.get("remote_host")),
-    )
-
-
-def _tensors(listed: object) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-    for tensor in listed if isinstance(listed, list) else ():
-        if isinstance(tensor, dict) and isinstance(tensor.get("name"), str):
-            shape = tensor.get("shape") or ()
-            yield tensor["name"], str(tensor.get("type")), tuple(int(n) for n in shape)
-
-
-def _parameters(text: object) -> dict[str, str | tuple[str, ...]]:
-    """Return the options in the `parameters` text: a name, spaces, a value on each line."""
-    found: dict[str, list[str]] = {}
-    for line in text.splitlines() if isinstance(text, str) else ():
-        name, _, value = line.strip().partition(" ")
-        if name:
-            found.setdefault(name, []).append(value.strip())
-    return {name: v[0] if len(v) == 1 else tuple(v) for name, v in found.items()}
 
 
 def _details(model: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -148,3 +148,25 @@ def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch)
     with serving("tags_empty", "version") as server, client_of(server) as client:
         assert client.installed_models() == ()
         assert client.version()
+
+
+def test_what_differs_from_layer_to_layer_is_asked_for() -> None:
+    """The server leaves arrays out; read as they stand, every layer of gemma4 had a window."""
+    from assistant.fit.model_facts import facts_from_card, facts_from_show
+    from assistant.models.catalog import load_catalog
+    from tests.support.fake_ollama import SMOLLM2, OllamaServer, library_model
+
+    names = ["gemma4:12b", "smollm2:135m"]
+    with (
+        OllamaServer(library=[library_model("gemma4:12b"), SMOLLM2], installed=names) as server,
+        OllamaClient(server.address) as client,
+    ):
+        bare = client.show("gemma4:12b")
+        assert bare.metadata["gemma4.attention.sliding_window_pattern"] is None
+        shown = facts_from_show(client.show_with_arrays("gemma4:12b")).architecture
+        known = facts_from_card(*load_catalog().find("gemma4:12b")).architecture
+        assert shown.sliding_window_pattern == known.sliding_window_pattern
+        assert shown.head_count_kv == known.head_count_kv
+        asked = len(server.requests)
+        client.show_with_arrays("smollm2:135m")
+        assert len(server.requests) == asked + 1  # its blocks are alike: no megabytes for nothing
