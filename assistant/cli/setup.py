@@ -223,7 +223,7 @@ def _say_outcome(out: Output, job: SetupJob, outcome: Outcome, seconds: float) -
         )
 
     out.result(
-        lambda: setup_data(job, plan, job.measured()),
+        lambda: setup_data(job, plan, job.measured(), outcome.told),
         text,
         errors=outcome.errors,
         status=failed if outcome.errors else "ok",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,7 +11,9 @@ if TYPE_CHECKING:
     from assistant.provision.records import Measured, Plan
 
 
-def setup_data(job: SetupJob, plan: Plan, measured: dict[str, Measured]) -> dict[str, Any]:
+def setup_data(
+    job: SetupJob, plan: Plan, measured: dict[str, Measured], told: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the `data` of `--json`: the plan and what each role is."""
     roles = {
         target.role: {
@@ -42,6 +45,7 @@ def setup_data(job: SetupJob, plan: Plan, measured: dict[str, Measured]) -> dict
             "assumptions": list(plan.assumptions),
         },
         "roles": roles,
+        "told": list(told),
         "server": {"url": job.address.url, "version": job.version},
     }
 

@@ -8,6 +8,7 @@ something is to be chosen.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -98,13 +99,14 @@ class SetupJob:
         installed = self._reach()
         ledger = self.ledger()
         machine = self.machine()
-        kept = kept_targets(self.request, ledger, machine_key(machine))
-        if set(kept) == set(self.request.roles):
-            choice = Choice(tuple(kept[role] for role in self.request.roles))
-        else:
+        here, by_name = machine_key(machine), installed_by_name(installed)
+        kept = kept_targets(self.request, ledger, here)
+        choice = Choice(tuple(kept[role] for role in self.request.roles if role in kept))
+        steps = plan_steps(choice.targets, ledger, by_name)
+        if set(kept) != set(self.request.roles) or any(step.state != "done" for step in steps):
             with self.out.progress("choosing models"):
                 choice = self._choose(kept)
-        steps = plan_steps(choice.targets, ledger, installed_by_name(installed))
+            steps = plan_steps(choice.targets, ledger, by_name)
         plan = Plan(
             targets=choice.targets,
             steps=steps,
@@ -114,7 +116,7 @@ class SetupJob:
             together_bytes=choice.together_bytes,
             memory_bytes=choice.memory_bytes,
             on_gpu=choice.on_gpu,
-            notes=self._notes(choice),
+            notes=self._notes(choice, by_name),
             assumptions=tuple(dict.fromkeys((*machine.assumptions, *self._settings().assumptions))),
         )
         return with_bandwidth(self, plan)
@@ -126,14 +128,14 @@ class SetupJob:
             FileProblemError: the ledger cannot be written.
         """
         from assistant.cli.pull_progress import pull_bars
-        from assistant.paths import data_folder
         from assistant.provision.apply import World, apply_plan
+        from assistant.provision.ledger import ledger_folder
         from assistant.provision.machine_key import machine_key
 
         with pull_bars(self.out) as bars:
             world = World(
                 client=self.client(),
-                folder=data_folder(),
+                folder=ledger_folder(),
                 machine=machine_key(self.machine()),
                 now=now,
                 report=lambda event: self._report(event, bars),
@@ -162,7 +164,9 @@ class SetupJob:
         from assistant.cli.setup_text import machine_line
 
         version = "" if self._only_described() else self.version
-        return machine_line(self.machine(), version, width=self.out.width)
+        return machine_line(
+            self.machine(), version, width=self.out.width, elsewhere=self.machine_spec is not None
+        )
 
     def next_line(self) -> str:
         """Return what to type after a dry run."""
@@ -271,11 +275,13 @@ class SetupJob:
         return self._installed
 
     def _choose(self, kept: dict[str, RoleTarget]) -> Choice:
-        from assistant.provision.choose import other_targets
+        from assistant.provision.choose import other_targets, with_models_kept
         from assistant.provision.machine_key import machine_key
 
-        others = other_targets(self.request, self.ledger(), machine_key(self.machine()))
-        return self._chooser_here().choose(self.request, kept, others)
+        key = machine_key(self.machine())
+        others = other_targets(self.request, self.ledger(), key)
+        request = with_models_kept(self.request, self.ledger(), key)
+        return self._chooser_here().choose(request, kept, others)
 
     def _chooser_here(self) -> Chooser:
         from assistant.cli.model_sources import Sources
@@ -356,7 +362,8 @@ class SetupJob:
             from assistant.cli.layout import paragraph
 
             out.note(
-                paragraph(line, width=out.width, indent=f"{target.role:<11} ", hanging=" " * 12)
+                paragraph(line, width=out.width, indent=f"{target.role:<11} ", hanging=" " * 12),
+                with_json=True,
             )
         if event.kind == "done" and event.step == "pull":
             self._last_pull = None
@@ -377,8 +384,25 @@ class SetupJob:
         """True when the server's disk is this computer's."""
         return self.address.is_local and self.machine_spec is None
 
-    def _notes(self, choice: Choice) -> tuple[str, ...]:
+    def _notes(self, choice: Choice, installed: Mapping[str, InstalledModel]) -> tuple[str, ...]:
+        from assistant.provision.candidate import is_ours
+        from assistant.provision.drift import name_key
+        from assistant.provision.records import BACKUP_TAG
+
         notes = list(choice.notes)
+        ledger = self.ledger()
+        pending = () if ledger.pending is None else ledger.pending.targets
+        unfinished = [t for t in choice.targets if t in pending]
+        if unfinished and not self.request.models:
+            what = " and ".join(f"{t.role} with {t.model}" for t in unfinished)
+            notes.append(f"Goes on with a setup that did not end: {what}. Others: --anew.")
+        for target in choice.targets:
+            here = installed.get(name_key(target.alias))
+            if here is not None and not is_ours(here, ledger.of_alias(target.alias)):
+                notes.append(
+                    f"The {target.alias} on the server is not from this program; it is kept as "
+                    f"{target.alias}:{BACKUP_TAG}."
+                )
         if self.version is None and not self._only_described():
             notes.append(
                 f"No Ollama server answers at {self.address.url}; this is what it would do."
@@ -391,17 +415,20 @@ class SetupJob:
 
     def _command(self) -> str:
         """Return the command that asks for the same again."""
-        words = ["assistant setup"]
-        words += [f"--role {role}" for role in self.request.roles if self._asked_roles()]
-        words += [f"--model {role}={name}" for role, name in self.request.models.items()]
-        if self.request.num_ctx is not None:
-            words.append(f"--num-ctx {self.request.num_ctx}")
+        request, words = self.request, ["assistant setup"]
+        if self._asked_roles():
+            words += [f"--role {role}" for role in request.roles if role not in request.models]
+        words += [f"--model {role}={name}" for role, name in request.models.items()]
+        if request.num_ctx is not None:
+            words.append(f"--num-ctx {request.num_ctx}")
+        if self.machine_spec is not None and not self.address.is_local:
+            words.append(f'--machine "{self.machine_spec}"')
         return " ".join(words)
 
     def _asked_roles(self) -> bool:
         from assistant.cli.setup_request import DEFAULT_ROLES
 
-        return self.request.roles != DEFAULT_ROLES and not self.request.models
+        return self.request.roles != DEFAULT_ROLES
 
 
 def now() -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from assistant.errors import UsageError
+
+if TYPE_CHECKING:
+    from assistant.models.names import ModelName
 
 DEFAULT_ROLES: Final = ("chat", "code", "embeddings")
 
@@ -34,6 +37,21 @@ def parse_roles(roles: Sequence[str], models: dict[str, str]) -> tuple[str, ...]
     return tuple(dict.fromkeys(named))
 
 
+def _check_not_ours(name: ModelName) -> None:
+    """Raise when a name is one that setup gives to what it makes.
+
+    Raises:
+        UsageError: it is.
+    """
+    from assistant.provision.records import ALIAS_PREFIX
+
+    if name.namespace == "library" and name.model.lower().startswith(ALIAS_PREFIX):
+        raise UsageError(
+            f"{name.render()!r} is made by this program from another model.",
+            hint="Name the model that it is made from; assistant models list says which.",
+        )
+
+
 def parse_models(models: Sequence[str]) -> dict[str, str]:
     """Return the models named with `--model ROLE=NAME`, by role.
 
@@ -51,7 +69,7 @@ def parse_models(models: Sequence[str]) -> dict[str, str]:
                 f"--model takes ROLE=NAME, not {text!r}.",
                 hint="Such as: assistant setup --model chat=llama3.1:8b",
             )
-        parse_model_name(name.strip())
+        _check_not_ours(parse_model_name(name.strip()))
         known = role_profile(role.strip()).name
         if named.get(known, name.strip()) != name.strip():
             raise UsageError(

@@ -17,10 +17,13 @@ _MINUTE: Final = 60
 _HOUR: Final = 3600
 
 
-def machine_line(machine: Machine, version: str | None, *, width: int) -> str:
+def machine_line(
+    machine: Machine, version: str | None, *, width: int, elsewhere: bool = False
+) -> str:
     """Return the computer and its server in a line: what the plan is made for.
 
-    `version` is None where no server answers, empty where none was asked.
+    `version` is None where no server answers, empty where none was asked. `elsewhere` says that
+    it is another computer than this one.
     """
     ram = machine.ram.total_bytes
     parts = [machine.cpu.name or "", f"{gib(ram)} RAM" if ram else ""]
@@ -36,7 +39,7 @@ def machine_line(machine: Machine, version: str | None, *, width: int) -> str:
         parts.append(f"{gb(machine.disk.free_bytes)} free on disk")
     longest = width - len("  ") - len(" ·")
     held = [p.replace(" ", "\u00a0") if len(p) <= longest else p for p in parts if p]
-    label = "That machine" if version == "" else "This machine"
+    label = "That machine" if elsewhere else "This machine"
     return paragraph(f"{label}: " + " · ".join(held), width=width, hanging="  ")
 
 
@@ -218,7 +221,28 @@ def _what_happens(plan: Plan) -> list[str]:
             f"{how}: {gib(plan.together_bytes)} of {gib(plan.memory_bytes)} of {where}."
         )
     sentences.append("Nothing is removed.")
-    return sentences
+    speeds = _speeds(plan.targets)
+    return [*sentences, speeds] if speeds else sentences
+
+
+def _speeds(targets: Sequence[RoleTarget]) -> str:
+    """Return how fast the models are expected to write; "" where none of them writes."""
+    writing = {t.model: t.expected for t in targets if t.role != "embeddings"}
+    known = [
+        f"{model} {_span(e.decode_low, e.decode_high)} tokens/s"
+        for model, e in writing.items()
+        if e.decode_low is not None and e.decode_high is not None
+    ]
+    if known:
+        return f"Expected speed: {', '.join(known)}."
+    if not writing:
+        return ""
+    return "How fast they write is not known for this machine: assistant hardware --measure."
+
+
+def _span(low: float, high: float) -> str:
+    digits = 1 if low < 10 else 0
+    return f"{low:.{digits}f} to {high:.{digits}f}"
 
 
 def _is_pending(plan: Plan, role: str) -> bool:

@@ -95,12 +95,16 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it ended: the plan with the steps' last states, the ledger, and what went wrong."""
+    """How it ended: the plan with the steps' last states, the ledger, and what went wrong.
+
+    `notes` are for the end; `told` was reported as it happened (what did not land as planned).
+    """
 
     plan: Plan
     ledger: Ledger
     errors: tuple[AssistantError, ...] = ()
     notes: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -111,6 +115,7 @@ class _Run:
     steps: dict[str, Step]
     targets: dict[str, RoleTarget]
     notes: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
 
 def apply_plan(plan: Plan, world: World) -> Outcome:
@@ -142,6 +147,7 @@ def apply_plan(plan: Plan, world: World) -> Outcome:
         run.ledger,
         tuple(errors),
         tuple(run.notes),
+        tuple(run.told),
     )
 
 
@@ -170,35 +176,73 @@ def _all_roles(run: _Run) -> list[AssistantError]:
 def _one_role(run: _Run, target: RoleTarget) -> None:
     """Make a role what its target says, or what the next smaller ones say."""
     next_try: RoleTarget | None = target
+    landed: list[tuple[RoleTarget, Measured]] = []
     while next_try is not None:
         target = next_try
         _pull(run, target)
         candidate = candidate_name(target.alias)
         try:
-            next_try = _try(run, target, candidate)
-        except BaseException:  # Ctrl-C as well
+            next_try = _try(run, target, candidate, landed)
+        except BaseException as problem:
+            if isinstance(problem, KeyboardInterrupt):
+                run.world.report(Event("told", target, "verify", "stopping"))
             drop_candidate(run.world.client, candidate)
             raise
 
 
-def _try(run: _Run, target: RoleTarget, candidate: str) -> RoleTarget | None:
-    """Create, verify and activate a target; return the smaller one to try in its place, or None."""
+def _try(
+    run: _Run, target: RoleTarget, candidate: str, landed: list[tuple[RoleTarget, Measured]]
+) -> RoleTarget | None:
+    """Create, verify and activate a target; return the smaller one to try in its place, or None.
+
+    `landed` are the tries that ran, but not where they should; the best of them is taken when
+    nothing smaller is left.
+    """
     _create(run, target, candidate)
     try:
         measured = _verify(run, target, candidate)
     except _TooBigError as problem:
+        if problem.measured is not None:
+            landed.append((target, problem.measured))
+            if not problem.measured.gpu_share:
+                text = f"{target.model} runs on the CPU altogether, so less would not help"
+                _tell(run, target, f"{text}: assistant doctor says why; kept so")
+                _activate(run, target, candidate, problem.measured)
+                return None
         smaller = run.world.smaller(target)
         if smaller is not None:
             _tell(run, target, f"{problem.text}; {_next_try(target, smaller)}")
             drop_candidate(run.world.client, candidate)
             _want_instead(run, smaller)
             return smaller
-        if problem.measured is None:
+        if not landed:
             raise problem.error from None
-        _tell(run, target, f"{problem.text}; nothing smaller is left to try: kept so")
-        measured = problem.measured
+        target, measured = _best(run, landed, target, candidate, problem.text)
     _activate(run, target, candidate, measured)
     return None
+
+
+def _best(
+    run: _Run,
+    landed: list[tuple[RoleTarget, Measured]],
+    last: RoleTarget,
+    candidate: str,
+    text: str,
+) -> tuple[RoleTarget, Measured]:
+    """Return the try with most on the GPU, the one with more context where shortening was vain."""
+    best, measured = max(
+        landed, key=lambda pair: (round(pair[1].gpu_share or 0.0, 2), pair[0].num_ctx)
+    )
+    kept = f"{best.model} with {tokens(best.num_ctx)}"
+    _tell(
+        run,
+        last,
+        f"{text}; nothing smaller is left to try: {kept} is kept, assistant doctor says why",
+    )
+    if best is not last:
+        _want_instead(run, best)
+        _create(run, best, candidate)
+    return best, measured
 
 
 def _want_instead(run: _Run, smaller: RoleTarget) -> None:
@@ -376,7 +420,7 @@ def _next_try(target: RoleTarget, smaller: RoleTarget) -> str:
 
 
 def _tell(run: _Run, target: RoleTarget, text: str) -> None:
-    run.notes.append(f"{target.role}: {text}.")
+    run.told.append(f"{target.role}: {text}.")
     run.world.report(Event("told", target, "verify", text=text))
 
 

@@ -71,7 +71,7 @@ def keep_foreign(
     """
     known = None if history is None else history.backup
     here = installed.get(name_key(alias))
-    if here is None or _is_ours(here, history, installed.get(name_key(candidate))):
+    if here is None or is_ours(here, history, installed.get(name_key(candidate))):
         return known, None
     backup = f"{alias}:{BACKUP_TAG}"
     number = 1
@@ -134,9 +134,10 @@ def ledger_entry(
     )
 
 
-def _is_ours(
-    here: InstalledModel, history: AliasHistory | None, candidate: InstalledModel | None
+def is_ours(
+    here: InstalledModel, history: AliasHistory | None, candidate: InstalledModel | None = None
 ) -> bool:
+    """Return whether what stands under an alias is from here: in the ledger, or the candidate."""
     if candidate is not None and here.digest is not None and here.digest == candidate.digest:
         return True
     if history is None or history.entry is None:

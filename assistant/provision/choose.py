@@ -36,7 +36,7 @@ from assistant.recommend.candidates import builds, pull_name
 from assistant.recommend.records import Needs, Pick, Role
 from assistant.recommend.roles import role_profile
 from assistant.recommend.sets import recommend_set
-from assistant.units import tokens
+from assistant.units import gib, tokens
 
 FactsOf = Callable[[str], ModelFacts]
 
@@ -103,6 +103,15 @@ def kept_targets(request: Request, ledger: Ledger, machine: str) -> dict[str, Ro
         if request.is_heeded_by(target):
             kept[role] = target
     return kept
+
+
+def with_models_kept(request: Request, ledger: Ledger, machine: str) -> Request:
+    """Return the request with the models that are set up, where only another context is asked."""
+    if request.num_ctx is None or request.anew:
+        return request
+    kept = kept_targets(replace(request, num_ctx=None), ledger, machine)
+    models = {role: target.model for role, target in kept.items()}
+    return replace(request, models={**models, **request.models})
 
 
 def other_targets(request: Request, ledger: Ledger, machine: str) -> dict[str, RoleTarget]:
@@ -205,9 +214,10 @@ class Chooser:
                 targets.append(replace(made, needs="" if name in named else request.needs_text))
         on_gpu = bool(self.machine.usable_accelerators)
         notes = [f"Nothing{_serving([role], request.num_ctx)}." for role in missing]
+        _check_fits(sized[: len(wanted)], self.machine)
         return Choice(
             tuple(targets),
-            (*notes, *_set_notes(sized, self.max_loaded)),
+            (*notes, *_shared_notes(targets), *_turns_notes(sized, self.max_loaded)),
             together_bytes(sized, on_gpu=on_gpu),
             self._memory_bytes(),
             on_gpu,
@@ -350,16 +360,48 @@ class Chooser:
         return free_vram(self.machine) if on_gpu else free_ram(self.machine)
 
 
-def _set_notes(sized: Sequence[Sized], max_loaded: int | None) -> tuple[str, ...]:
-    """Return who shares a model, and who takes turns."""
-    by_model: dict[str, list[str]] = {}
+def _check_fits(sized: Sequence[Sized], machine: Machine) -> None:
+    """Raise when a model could not run at all: nothing of it is to be downloaded then.
+
+    Raises:
+        NoFitError: neither the GPUs nor the RAM hold it, together or alone.
+    """
     for each in sized:
-        by_model.setdefault(each.facts.name, []).append(each.role.name)
-    notes = [
-        f"{listed(roles)} share {model}, with one context: no reloading between them."
-        for model, roles in by_model.items()
-        if len(roles) > 1
-    ]
+        estimate = each.choice.estimate
+        if estimate.placement.verdict != "none":
+            continue
+        has = gib(free_vram(machine) + (free_ram(machine) or 0))
+        raise NoFitError(
+            f"{each.facts.name} needs {gib(estimate.memory.total_bytes)} with "
+            f"{tokens(estimate.num_ctx)} of context; this machine has {has} for it.",
+            hint=f"See what would help: assistant fit {each.facts.name}",
+        )
+
+
+def _shared_notes(targets: Sequence[RoleTarget]) -> tuple[str, ...]:
+    """Return who shares a model, and whether changing between them reloads it."""
+    by_model: dict[str, list[RoleTarget]] = {}
+    for target in targets:
+        by_model.setdefault(name_key(target.model), []).append(target)
+    notes = []
+    for sharing in by_model.values():
+        if len(sharing) < 2:
+            continue
+        roles, model = listed([target.role for target in sharing]), sharing[0].model
+        contexts = {target.num_ctx for target in sharing}
+        if len(contexts) == 1:
+            notes.append(f"{roles} share {model}, with one context: no reloading between them.")
+        else:
+            notes.append(
+                f"{roles} share {model} with different contexts: each change between them reloads "
+                "it. One for all: --anew."
+            )
+    return tuple(notes)
+
+
+def _turns_notes(sized: Sequence[Sized], max_loaded: int | None) -> tuple[str, ...]:
+    """Return who takes turns in memory, and why."""
+    notes = []
     kept = list(dict.fromkeys(s.facts.name for s in sized if s.stays_loaded))
     swapped = list(dict.fromkeys(s.facts.name for s in sized if not s.stays_loaded))
     if swapped and kept:

@@ -17,8 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from assistant.errors import FileProblemError
+from assistant.errors import FileProblemError, UsageError
 from assistant.files import write_atomically
+from assistant.ollama.server_address import configured_address
 from assistant.paths import data_folder
 from assistant.provision.migrate import LEDGER_VERSION, migrate
 from assistant.provision.records import (
@@ -43,9 +44,25 @@ class LedgerDamagedError(FileProblemError):
     code = "ledger_damaged"
 
 
+def ledger_folder() -> Path:
+    """Return where the ledger of the configured server is.
+
+    A server on this computer has the data folder itself; one elsewhere has a folder of its own in
+    it, because what was set up there is not here.
+    """
+    try:
+        address = configured_address()
+    except UsageError:
+        return data_folder()
+    if address.is_local:
+        return data_folder()
+    name = "".join(c if c.isalnum() or c in ".-" else "_" for c in address.host)
+    return data_folder() / "servers" / f"{name}_{address.port}"
+
+
 def ledger_file(folder: Path | None = None) -> Path:
-    """Return where the ledger is."""
-    return (folder or data_folder()) / FILE_NAME
+    """Return where the ledger is: in `folder`, or that of the configured server."""
+    return (folder or ledger_folder()) / FILE_NAME
 
 
 def read_ledger(folder: Path | None = None) -> Ledger:

@@ -152,6 +152,8 @@ def test_the_plan_at_80_columns() -> None:
         "Creates assistant-chat and assistant-embeddings, each verified by running it.\n"
         "Side by side in memory: 10.0 GiB of 12.0 GiB of the GPU.\n"
         "Nothing is removed.\n"
+        "How fast they write is not known for this machine: assistant hardware\n"
+        "  --measure.\n"
         "\n"
         "Assumed: the desktop takes 0.7 GiB; OLLAMA_NUM_PARALLEL=2 from the\n"
         "  environment."

@@ -281,16 +281,19 @@ class Runners:
     def _memory(self, manifest: Manifest, name: str, estimate: FitEstimate) -> tuple[int, int]:
         """Return `size` and `size_vram` as `/api/ps` has them (MEMORY_MODEL 4.10).
 
-        Both are sums of the logged buffers, so driver contexts are not in them; with all
-        layers on the GPU the host's buffers are left out of `size` too. Where blocks keep a
-        window, the line of the windowed cache hides that of the other blocks.
+        Both are sums of the logged buffers, so driver contexts are not in them, nor a
+        projector's weights, which are logged in other words; with all layers on the GPU the
+        host's buffers are left out of `size` too. Where blocks keep a window, the line of the
+        windowed cache hides that of the other blocks.
         """
         if self.memory_of is not None:
             return self.memory_of(name, estimate.num_ctx)
         hidden = _hidden_cache(manifest, estimate)
         on_gpu = estimate.gpu.kv_cache_bytes / max(1, estimate.memory.kv_cache_bytes)
         vram = estimate.gpu.total_bytes - estimate.gpu.overhead_bytes - round(hidden * on_gpu)
+        vram -= estimate.gpu.projector_bytes
         host = estimate.host.total_bytes - estimate.host.overhead_bytes
+        host -= estimate.host.projector_bytes
         host -= round(hidden * (1 - on_gpu))
         if estimate.placement.gpu_layers == 0:
             vram, host = 0, host + vram
