@@ -70,7 +70,7 @@ def gather_facts(
 
 def _asked(client: Server, name: str) -> tuple[ShownModel | None, tuple[LoadedModel, ...]]:
     try:
-        return client.show(name), client.loaded_models()
+        return client.show_with_arrays(name), client.loaded_models()
     except AssistantError:
         return None, ()
 

@@ -18,6 +18,7 @@ import click
 import assistant
 from assistant.cli import output
 from assistant.cli.ask import ask
+from assistant.cli.chat import chat
 from assistant.cli.completion import completion
 from assistant.cli.doctor import doctor
 from assistant.cli.fit import fit
@@ -49,9 +50,29 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.  [ASSISTANT_DEBUG=1]")
 @click.pass_context
 def cli(ctx: click.Context, debug: bool) -> None:  # noqa: ARG001  --debug is looked for by `run`
-    """Choose and run local language models that fit this computer."""
+    """Choose and run local language models that fit this computer.
+
+    Without a command, a terminal opens the chat (`assistant chat`) where there is a model to talk
+    to.
+    """
     if ctx.invoked_subcommand is None:
-        output.Output("").print(ctx.get_help())
+        _without_command(ctx)
+
+
+def _without_command(ctx: click.Context) -> None:
+    """Open the chat in a terminal; show the help elsewhere, and where no chat can be opened."""
+    out = output.Output("")
+    if out.is_terminal and sys.stdin is not None and sys.stdin.isatty():
+        try:
+            ctx.invoke(chat)
+        except AssistantError as error:
+            if error.exit_code == output.INTERRUPTED_EXIT_CODE:
+                raise
+            out.print(ctx.get_help())
+            hint = f"\n{error.hint}" if error.hint else ""
+            out.note(f"\nNo chat: {error.message}{hint}")
+        return
+    out.print(ctx.get_help())
 
 
 for command in (
@@ -66,6 +87,7 @@ for command in (
     tune,
     rollback,
     doctor,
+    chat,
     completion,
 ):
     cli.add_command(command)
@@ -102,7 +124,7 @@ def main() -> NoReturn:
 def _report(arguments: Sequence[str], error: AssistantError) -> int:
     try:
         if "--json" in _options(arguments):
-            named = next((a for a in arguments if a in cli.commands), "")
+            named = _named_command(arguments)
             output.write_json(output.envelope(named, {}, status="error", errors=[error]))
         else:
             output.write_error(error)
@@ -111,12 +133,23 @@ def _report(arguments: Sequence[str], error: AssistantError) -> int:
     return error.exit_code
 
 
+def _named_command(arguments: Sequence[str]) -> str:
+    """Return the command that the arguments name, with the one of its group: `models show`."""
+    words: list[str] = []
+    group: click.Command = cli
+    for argument in arguments:
+        if isinstance(group, click.Group) and argument in group.commands:
+            words.append(argument)
+            group = group.commands[argument]
+    return " ".join(words)
+
+
 def _usage_error(error: click.ClickException, arguments: Sequence[str]) -> UsageError:
     """Return click's complaint as ours: a sentence, and the help to ask for."""
     ctx = getattr(error, "ctx", None)
     message = error.format_message().strip()
     message = message[:1].lower() + message[1:] if message[1:2].islower() else message
-    named = next((argument for argument in arguments if argument in cli.commands), "")
+    named = _named_command(arguments)
     path = ctx.command_path if ctx is not None else f"assistant {named}".strip()
     return UsageError(message, hint=f"See: {path} --help")
 

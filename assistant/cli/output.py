@@ -40,6 +40,7 @@ SCHEMA = 1
 PARTLY_DONE_EXIT_CODE = 5
 INTERRUPTED_EXIT_CODE = 130
 DEFAULT_WIDTH = 80
+DEFAULT_ROWS = 24
 MAX_WIDTH = 100
 SPINNER_DELAY_S = 0.3
 
@@ -92,6 +93,20 @@ class Output:
         return not self.as_json and _is_terminal(sys.stderr)
 
     @property
+    def is_terminal(self) -> bool:
+        """True when stdout is a terminal, and text goes there."""
+        return not self.as_json and _is_terminal(sys.stdout)
+
+    @property
+    def terminal_size(self) -> tuple[int, int]:
+        """Columns and rows of the terminal on stdout, 80 by 24 where it does not say."""
+        try:
+            columns, rows = os.get_terminal_size(sys.stdout.fileno())
+        except (AttributeError, OSError, ValueError):
+            columns = rows = 0
+        return columns or DEFAULT_WIDTH, rows or DEFAULT_ROWS
+
+    @property
     def progress_color(self) -> bool:
         """True when escape codes are welcome on stderr."""
         return wants_color(sys.stderr)
@@ -136,9 +151,14 @@ class Output:
         if not self.as_json:
             _write(sys.stdout, text.rstrip("\n") + "\n")
 
-    def note(self, text: str) -> None:
-        """Write a line about what is going on to stderr; nothing with `--json`."""
+    def write(self, text: str) -> None:
+        """Write text as it is to stdout in text mode, without a newline; nothing with `--json`."""
         if not self.as_json:
+            _write(sys.stdout, text)
+
+    def note(self, text: str, *, with_json: bool = False) -> None:
+        """Write a line about what is going on to stderr; with `--json` only if `with_json`."""
+        if not self.as_json or with_json:
             _write(sys.stderr, text + "\n")
 
     def warning(self, text: str) -> None:

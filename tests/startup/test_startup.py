@@ -47,6 +47,13 @@ def imported_by(*arguments: str) -> set[str]:
         ["recommend", "--help"],
         ["ask", "--help"],
         ["guides", "search", "--help"],
+        ["setup", "--help"],
+        ["chat", "--help"],
+        ["doctor", "--help"],
+        ["tune", "--help"],
+        ["models", "list", "--help"],
+        ["modelfile", "lint", "--help"],
+        ["rollback", "--help"],
     ],
     ids=" ".join,
 )
