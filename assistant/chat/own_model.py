@@ -40,6 +40,9 @@ class Server(Protocol):
     def show(self, name: str) -> ShownModel:
         """What it knows of one model."""
 
+    def show_with_arrays(self, name: str) -> ShownModel:
+        """Return the same with what differs from layer to layer."""
+
 
 @dataclass(frozen=True, slots=True)
 class OwnModel:

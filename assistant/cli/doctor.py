@@ -19,7 +19,7 @@ from assistant.cli.output import Output
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from assistant.doctor.records import Finding, Observations
+    from assistant.doctor.records import FasterModel, Finding, Observations
     from assistant.fit.records import ModelFacts
     from assistant.machine.records import Machine
     from assistant.models.names import ModelName
@@ -37,7 +37,7 @@ PROBLEM_EXIT_CODE = 1
         'OLLAMA_HOST=tower:11434 assistant doctor --machine "RTX 3060 12GB, 32GB RAM"',
     ),
 )
-@click.argument("model", required=False)
+@click.argument("model", required=False, metavar="[MODEL|ROLE]")
 @click.option(
     "--bundle",
     "bundle_file",
@@ -59,7 +59,8 @@ def doctor(
 
     Looks at the server and its settings, the models in memory, the GPU and the disk, compares
     with the arithmetic, and says what to do. With MODEL only that model is judged, loaded or
-    not. Nothing is changed. --machine describes the computer of a server that is elsewhere.
+    not; a role (chat, code ...) stands for the model that was set up for it. Nothing is changed.
+    --machine describes the computer of a server that is elsewhere.
 
     Exit code 1 when there are problems; warnings alone give 0.
     """
@@ -67,6 +68,10 @@ def doctor(
         from assistant.doctor.bundle_file import check_free
 
         check_free(bundle_file)
+    if model is not None:
+        from assistant.cli.named_models import role_model
+
+        model = role_model(out, model)
     from assistant.doctor.diagnose import diagnose
 
     with out.progress("looking"):
@@ -104,7 +109,20 @@ def _look(model: str | None, machine_spec: str | None, *, offline: bool) -> Obse
         offline=offline,
         alternatives=_alternatives(),
         read_manifest=None if offline else _read_manifest(),
+        suggest=_suggest,
     )
+
+
+def _suggest(machine: Machine) -> FasterModel | None:
+    """Return the chat model that `assistant recommend --role chat --prefer speed` names."""
+    from assistant.doctor.records import FasterModel
+    from assistant.models.catalog import load_catalog
+    from assistant.recommend.picks import recommend
+    from assistant.recommend.records import Needs
+
+    picks = recommend(machine, Needs(role="chat", prefer="speed"), load_catalog()).picks
+    decode = picks[0].estimate.speed.decode if picks else None
+    return None if decode is None else FasterModel(picks[0].model, decode.expected)
 
 
 def _machine(spec: str | None) -> Machine | None:
@@ -154,6 +172,7 @@ def _read_manifest() -> Callable[[ModelName], RegistryModel] | None:
 
 def _write(out: Output, path: Path, seen: Observations, findings: Sequence[Finding]) -> None:
     from assistant.cli.doctor_text import render_findings
+    from assistant.cli.layout import paragraph
     from assistant.doctor.bundle import bundle, cleaner, contents
     from assistant.doctor.bundle_file import this_identity, this_program, write_bundle
 
@@ -161,7 +180,7 @@ def _write(out: Output, path: Path, seen: Observations, findings: Sequence[Findi
     made = bundle(seen, findings, program=this_program(), identity=identity)
     clean = cleaner(seen, identity)
     write_bundle(path, made, clean(render_findings(findings)) + "\n")
-    out.note(f"Wrote {path}, which holds:")
+    out.note(paragraph(f"Wrote {path}, which holds:", width=out.width))
     for line in contents(made):
-        out.note(f"  {line}")
+        out.note(paragraph(line, width=out.width, indent="  ", hanging="    "))
     out.note("")

@@ -79,10 +79,11 @@ def fit(
 ) -> None:
     """Say whether a model fits, where, and how fast.
 
-    MODEL is an Ollama name (llama3.1:8b, hf.co/user/repo:Q5_K_M), a path to a GGUF file, or
-    a model installed on the Ollama server. What is left out takes the value that Ollama would
-    choose on that machine.
+    MODEL is an Ollama name (llama3.1:8b, hf.co/user/repo:Q5_K_M), a path to a GGUF file, a
+    model installed on the Ollama server, or a role (chat, code ...) that was set up. What is
+    left out takes the value that Ollama would choose on that machine.
     """
+    from assistant.cli.named_models import role_model_or_base
     from assistant.fit.records import RunOptions
 
     if plot is not None:
@@ -105,9 +106,10 @@ def fit(
     sources = Sources(offline=offline)
     found: list[tuple[ModelFacts, RunOptions, FitEstimate]] = []
     errors: list[AssistantError] = []
-    for name in model:
+    for typed in model:
         try:
-            facts = sources.facts(name, quant)
+            name = role_model_or_base(out, typed, offline=offline)
+            facts = _facts(sources, name, quant)
             asked = settings.with_context(options, facts)
             estimate = _estimate(sources, name, facts, machine, asked, settings)
         except AssistantError as error:
@@ -144,6 +146,21 @@ def fit(
         )
 
     out.result(data, text if estimates else "", errors=errors, status=status)
+
+
+def _facts(sources: Sources, name: str, quant: str | None) -> ModelFacts:
+    """Return the facts of a model, at the quantization that was asked for.
+
+    Raises:
+        AssistantError: it is not known, or cannot have that quantization.
+    """
+    from assistant.cli.named_models import check_is_no_near_role, check_quantization
+
+    check_is_no_near_role(name, command="fit")
+    facts = sources.facts(name, quant)
+    if facts.source == "server":
+        check_quantization(name, quant, facts, sources)
+    return facts
 
 
 def _estimate(

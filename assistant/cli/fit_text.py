@@ -158,7 +158,7 @@ def _one(
 
 def _subject(estimate: FitEstimate) -> str:
     about = [estimate.quantization] if estimate.quantization else []
-    if estimate.download_bytes is not None:
+    if estimate.download_bytes is not None and estimate.source != "server":
         about.append(f"{gb(estimate.download_bytes)}\u00a0download".replace(" ", "\u00a0"))
     return f"{estimate.model} ({', '.join(about)})" if about else estimate.model
 
@@ -300,6 +300,8 @@ def _next(estimate: FitEstimate, machine: Machine, machine_spec: str | None) -> 
         return f"Next: assistant recommend{spec}"
     if estimate.source in ("catalog", "registry") and estimate.pullable:
         return f"Next: ollama pull {estimate.resolved}"
+    if estimate.source == "server":
+        return f"Next: assistant tune {estimate.model}"
     return ""
 
 
@@ -316,12 +318,19 @@ def _table_row(estimate: FitEstimate) -> tuple[str, ...]:
     held = estimate.gpu if placement.verdict == "gpu" else estimate.memory
     return (
         estimate.model,
-        "-" if estimate.download_bytes is None else gb(estimate.download_bytes),
+        _download(estimate),
         gib(held.total_bytes),
         runs_on[placement.verdict],
         "-" if longest is None else tokens(longest),
         "-" if decode is None else tokens_per_second(decode) + _measured(decode),
     )
+
+
+def _download(estimate: FitEstimate) -> str:
+    """Return what there is to download; nothing for what the server has."""
+    if estimate.source == "server" or estimate.download_bytes is None:
+        return "-"
+    return gb(estimate.download_bytes)
 
 
 def _gpus(estimate: FitEstimate) -> str:

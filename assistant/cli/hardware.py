@@ -21,7 +21,13 @@ from assistant.cli.options import (
 from assistant.cli.output import Output
 
 if TYPE_CHECKING:
-    from assistant.machine.records import Accelerator, Machine, OllamaServer, Unavailable
+    from assistant.machine.records import (
+        Accelerator,
+        Machine,
+        MeasuredRun,
+        OllamaServer,
+        Unavailable,
+    )
 
 SERVER_BUDGET_S: Final = 1.0
 _NAMED_MODELS: Final = 4
@@ -367,8 +373,14 @@ def _server_rows(machine: Machine) -> list[tuple[str, str]]:
 
 
 def _runs(machine: Machine) -> str:
-    """Return the models timed here, the newest first: `gemma4:12b 31.4 tokens/s (2026-11-27)`."""
-    newest = machine.measured_runs[::-1]
+    """Return the models timed here, the newest first: `gemma4:12b 31.4 tokens/s (2026-11-27)`.
+
+    Each model is there once, with its newest run.
+    """
+    runs: dict[str, MeasuredRun] = {}
+    for run in reversed(machine.measured_runs):
+        runs.setdefault(run.model.lower().removesuffix(":latest"), run)
+    newest = list(runs.values())
     shown = [
         f"{run.model} {run.decode_tokens_per_s:,.{0 if run.decode_tokens_per_s >= 100 else 1}f}"
         f" tokens/s ({run.measured_on})"

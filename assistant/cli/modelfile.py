@@ -157,10 +157,12 @@ def _made(
 ) -> Made:
     """Return the Modelfile of a role or a model, and where it comes from."""
     from assistant.cli.modelfile_text import Made
+    from assistant.cli.named_models import check_is_no_near_role
     from assistant.recommend.roles import role_profile
 
     asked = _role_name(target)
     if asked is None:
+        check_is_no_near_role(target, command="modelfile")
         wanted = None if role is None else role_profile(role).name
         return _made_for(target, wanted, num_ctx, resolve_machine(machine_spec), machine_spec,
                          offline=offline)  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from assistant.cli.near_group import NearGroup
 from assistant.cli.options import examples, offline_option, output_options
 from assistant.cli.output import Output
 
@@ -20,6 +21,7 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Show it, change n
 
 @click.group(
     "models",
+    cls=NearGroup,
     epilog=examples(
         "assistant models list",
         "assistant models list llama",
@@ -125,8 +127,10 @@ def show(out: Output, name: str) -> None:
 def history(out: Output, name: str | None) -> None:
     """Show the versions of what was set up, in time.
 
-    The one in use is marked, and the one that `assistant rollback` would bring back.
+    The one in use is marked, the one that `assistant rollback` would bring back, and those whose
+    base model is no longer on the server.
     """
+    from assistant.cli.models_server import bases_of
     from assistant.cli.models_show import history_data, render_history
     from assistant.errors import UnknownModelError
     from assistant.provision.inventory import find_target
@@ -139,7 +143,11 @@ def history(out: Output, name: str | None) -> None:
         if found is None:
             raise UnknownModelError(f"{name!r} was not set up by this program.")
         histories = (found,)
-    out.result(lambda: history_data(histories), lambda: render_history(histories, width=out.width))
+    bases = bases_of(out, ledger)
+    out.result(
+        lambda: history_data(histories, bases),
+        lambda: render_history(histories, bases, width=out.width),
+    )
 
 
 @models.command(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from assistant.cli.layout import paragraph, table
-from assistant.cli.models_text import NBSP, drift_data, plain_name
+from assistant.cli.layout import NBSP, Column, fitted_table, paragraph
+from assistant.cli.models_text import drift_data, plain_name
 from assistant.errors import AssistantError
 from assistant.provision.drift import Drift, drift_notes
 from assistant.provision.removal import Removal
@@ -43,10 +43,11 @@ def broken_aliases(drifts: Sequence[Drift]) -> list[AliasDriftError]:
 
 
 def check_data(drifts: Sequence[Drift]) -> dict[str, Any]:
-    """Return the check as data."""
+    """Return the check as data: `moved` on the server, `moved_upstream` in the registries."""
     return {
         "checked": len(drifts),
-        "moved": sum(drift.has_moved for drift in drifts),
+        "moved": sum(drift.has_moved_here for drift in drifts),
+        "moved_upstream": sum(drift.has_moved_upstream for drift in drifts),
         "aliases": [drift_data(drift) for drift in drifts],
     }
 
@@ -54,24 +55,18 @@ def check_data(drifts: Sequence[Drift]) -> dict[str, Any]:
 def render_check(drifts: Sequence[Drift], *, width: int) -> str:
     """Return the check as text; what is broken is told as errors, not here."""
     if not drifts:
-        return "Nothing is set up, so nothing can have moved. Set up with: assistant setup"
-    moved = sum(drift.has_moved for drift in drifts)
+        nothing = "Nothing is set up, so nothing can have moved. Set up with: assistant\u00a0setup"
+        return paragraph(nothing, width=width)
     asked = any(drift.upstream != "not_asked" for drift in drifts)
-    rows = [
-        (
-            drift.alias,
-            _STATES[drift.alias_state],
-            drift.model,
-            _STATES[drift.base_state],
-            _STATES[drift.upstream],
-        )
-        for drift in drifts
-    ]
-    head = f"{moved} of {len(drifts)} aliases moved since setup."
-    parts = [
-        head if moved else _all_well(drifts, asked=asked),
-        table(("alias", "now", "base model", "now", "upstream"), rows, width=width),
-    ]
+    columns = (
+        Column("alias", [drift.alias for drift in drifts]),
+        Column("now", [_STATES[drift.alias_state] for drift in drifts]),
+        Column("base model", [drift.model for drift in drifts], word="base"),
+        Column("now", [_STATES[drift.base_state] for drift in drifts], word="which is"),
+        Column("upstream", [_STATES[drift.upstream] for drift in drifts], word="upstream"),
+    )
+    head = _moved(drifts) or _all_well(drifts, asked=asked)
+    parts = [paragraph(head, width=width), fitted_table(columns, width=width)]
     said = []
     for drift in drifts:
         for note in drift_notes(drift):
@@ -82,6 +77,18 @@ def render_check(drifts: Sequence[Drift], *, width: int) -> str:
             said.append(f"{drift.model} upstream is not known: {drift.why or 'no digest kept'}.")
     parts += [paragraph(each, width=width) for each in dict.fromkeys(said)]
     return "\n\n".join(parts[:2]) + ("\n\n" + "\n".join(parts[2:]) if said else "")
+
+
+def _moved(drifts: Sequence[Drift]) -> str:
+    """Return how many aliases moved on the server and how many tags upstream; nothing if none."""
+    here = sum(drift.has_moved_here for drift in drifts)
+    there = sum(drift.has_moved_upstream for drift in drifts)
+    of = f"of {len(drifts)} aliases"
+    if here and there:
+        return f"{here} {of} moved since setup, and {there} have something else upstream."
+    if there:
+        return f"Nothing moved on the server; {there} {of} have something else upstream."
+    return f"{here} {of} moved since setup." if here else ""
 
 
 def removal_data(removal: Removal, *, done: bool) -> dict[str, Any]:
@@ -102,6 +109,11 @@ def render_removal(removal: Removal, *, width: int) -> str:
             f"Made from it: {', '.join(removal.made_from_it)}. That keeps working, since an alias "
             "does not need the name that it was made from."
         )
+    lines += [
+        f"The version before of {name} was made from it: assistant\u00a0rollback\u00a0{name} would "
+        "no longer work."
+        for name in removal.ends_rollback_of
+    ]
     if removal.base_kept_for:
         lines.append(f"{removal.base} stays: {_use(removal.base_kept_for)} its file.")
     if removal.loaded:
@@ -119,6 +131,10 @@ def removed_text(removal: Removal, *, width: int) -> str:
     lines = [f"Removed {names}." if names else _only_ledger(removal), _freed(removal, "Freed")]
     if removal.base_kept_for:
         lines.append(f"{removal.base} stays: {_use(removal.base_kept_for)} its file.")
+    lines += [
+        f"assistant\u00a0rollback\u00a0{name} no longer works: its version before was made from it."
+        for name in removal.ends_rollback_of
+    ]
     if removal.kept_backup is not None:
         lines.append(
             f"The model from before setup is kept as {removal.kept_backup}; it comes back with: "

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from assistant.cli.layout import paragraph
 from assistant.cli.output import Output, text_width
-from assistant.errors import OllamaError
+from assistant.errors import AssistantError, OllamaError
 
 if TYPE_CHECKING:
+    from assistant.cli.models_show import Bases
     from assistant.ollama.records import InstalledModel, LoadedModel
     from assistant.provision.drift import Drift
-    from assistant.provision.records import LedgerEntry
+    from assistant.provision.records import Ledger, LedgerEntry
 
 LOCK_WAIT_S = 60.0
 REGISTRY_TIMEOUT_S = 5.0
@@ -50,6 +51,26 @@ def server_view(out: Output) -> ServerView:
             return ServerView(client.address.url, client.installed_models(), client.loaded_models())
         except OllamaError as problem:
             return ServerView(client.address.url, problem=problem)
+
+
+def bases_of(out: Output, ledger: Ledger) -> Bases:
+    """Return what the server still has of what the ledger's versions are made from.
+
+    A server that does not answer is no error: then nothing is known.
+    """
+    from assistant.cli.models_show import Bases
+    from assistant.ollama.client import OllamaClient
+    from assistant.provision.undo import lost_rollbacks
+
+    if not ledger.aliases:
+        return Bases()
+    with out.progress("asking the server"):
+        try:
+            with OllamaClient() as client:
+                installed = client.installed_models()
+                return Bases(installed, lost_rollbacks(client, ledger, installed))
+        except AssistantError:
+            return Bases()
 
 
 @contextmanager

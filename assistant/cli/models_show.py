@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from assistant.cli.layout import paragraph, table
+from assistant.cli.layout import Column, fitted_table, paragraph, side_by_side, unbroken
 from assistant.cli.models_server import ServerView
-from assistant.cli.models_text import NBSP, drift_data, gpu_share_words, server_data
+from assistant.cli.models_text import drift_data, gpu_share_words, server_data, speed_words
 from assistant.ollama.records import InstalledModel, LoadedModel, ShownModel
-from assistant.provision.drift import Drift, drift_notes, drift_of, name_key
+from assistant.provision.drift import Drift, drift_notes, drift_of, installed_as, name_key
 from assistant.provision.inventory import Target
 from assistant.provision.records import AliasHistory, LedgerEntry
-from assistant.provision.undo import rollback_kind
+from assistant.provision.undo import is_base_gone, rollback_kind
 from assistant.units import gb, gib, tokens
 
 _SHORT: Final = 12
 """Characters of a digest that `ollama list` shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bases:
+    """What the server still has of what versions are made from.
+
+    `installed` is None when it was not asked; `lost` are the aliases whose version before cannot
+    be made again.
+    """
+
+    installed: tuple[InstalledModel, ...] | None = None
+    lost: tuple[str, ...] = ()
+
+    def has(self, version: LedgerEntry) -> bool | None:
+        """Return whether the base of a version is on the server; None when it was not asked."""
+        return None if self.installed is None else not is_base_gone(version, self.installed)
+
+
+_NOT_ASKED: Final = Bases()
 
 
 def show_data(target: Target, view: ServerView, shown: ShownModel | None) -> dict[str, Any]:
@@ -46,16 +65,18 @@ def render_show(target: Target, view: ServerView, shown: ShownModel | None, *, w
         return _render_entry(history, entry, target, view, width=width)
     parts = []
     if history is not None:
-        parts.append(f"{history.alias} was set up once and is no longer in use.")
+        said = f"{history.alias} was set up once and is no longer in use."
+        parts.append(paragraph(said, width=width))
     if target.installed is not None:
         parts.append(_render_installed(target, target.installed, view, shown, width=width))
     elif history is not None:
-        parts.append(f"Its versions: assistant models history {history.role or history.alias}")
+        said = f"Its versions: assistant models history {history.role or history.alias}"
+        parts.append(paragraph(unbroken(said), width=width))
     return "\n\n".join(parts)
 
 
-def history_data(histories: Sequence[AliasHistory]) -> dict[str, Any]:
-    """Return versions as data, oldest first."""
+def history_data(histories: Sequence[AliasHistory], bases: Bases = _NOT_ASKED) -> dict[str, Any]:
+    """Return versions as data, oldest first; `base_on_server` is null where nobody said."""
     return {
         "aliases": [
             {
@@ -63,9 +84,10 @@ def history_data(histories: Sequence[AliasHistory]) -> dict[str, Any]:
                 "role": history.role,
                 "current": history.current,
                 "rollback": rollback_kind(history),
+                "rollback_works": rollback_works(history, bases),
                 "backup": history.backup,
                 "versions": [
-                    {**asdict(version), "replaced": before}
+                    {**asdict(version), "replaced": before, "base_on_server": bases.has(version)}
                     for version, before in zip(history.versions, history.previous, strict=True)
                 ],
             }
@@ -74,11 +96,35 @@ def history_data(histories: Sequence[AliasHistory]) -> dict[str, Any]:
     }
 
 
-def render_history(histories: Sequence[AliasHistory], *, width: int) -> str:
+def render_history(
+    histories: Sequence[AliasHistory], bases: Bases = _NOT_ASKED, *, width: int
+) -> str:
     """Return versions as text, oldest first, and what a rollback would bring back."""
     if not histories:
         return "Nothing was set up yet: assistant setup"
-    return "\n\n".join(_one_history(history, width=width) for history in histories)
+    return "\n\n".join(_one_history(history, bases, width=width) for history in histories)
+
+
+def rollback_works(history: AliasHistory, bases: Bases) -> bool | None:
+    """Return whether what a rollback needs is on the server; None when that is not known."""
+    kind = rollback_kind(history)
+    if kind in (None, "remove"):
+        return kind is not None
+    if bases.installed is None:
+        return None
+    if kind == "backup":
+        return installed_as(history.backup or "", bases.installed) is not None
+    return history.alias not in bases.lost
+
+
+def modelfile_lines(text: str, *, width: int, indent: str = "") -> str:
+    """Return a Modelfile to be read: lines that are too long for the terminal go on below."""
+    lines = []
+    for line in text.splitlines():
+        more = f"{indent}#     " if line.startswith("#") else f"{indent}    "
+        shown = paragraph(line, width=width, indent=indent, hanging=more)
+        lines.append(indent + line if len(indent + line) <= width else shown)
+    return "\n".join(lines)
 
 
 def version_words(entry: LedgerEntry) -> str:
@@ -87,9 +133,14 @@ def version_words(entry: LedgerEntry) -> str:
     return f"{entry.model}{level} at {tokens(entry.num_ctx)}"
 
 
-def rollback_words(history: AliasHistory) -> str | None:
+def rollback_words(history: AliasHistory, bases: Bases = _NOT_ASKED) -> str | None:
     """Return what `assistant rollback` would do, or None when there is nothing."""
     kind = rollback_kind(history)
+    if history.alias in bases.lost and history.before is not None:
+        return (
+            f"cannot bring back {version_words(history.before)}: its base is gone "
+            f"(ollama\u00a0pull\u00a0{history.before.model})"
+        )
     if kind == "version" and history.before is not None:
         return f"brings back {version_words(history.before)} of {_day(history.before.created_at)}"
     if kind == "backup":
@@ -120,10 +171,16 @@ def _render_entry(
     name = entry.role or entry.alias
     return "\n\n".join(
         (
-            f"{entry.alias} {purpose} {version_words(entry)} tokens of context.",
-            table((), [row for row in rows if row[1]], width=width),
-            "Its Modelfile:\n" + "\n".join(f"  {line}" for line in entry.modelfile.splitlines()),
-            f"Versions: assistant models history {name}      Undo: assistant rollback {name}",
+            paragraph(
+                f"{entry.alias} {purpose} {version_words(entry)} tokens of context.", width=width
+            ),
+            _pairs(rows, width=width),
+            f"Its Modelfile:\n{modelfile_lines(entry.modelfile, width=width, indent='  ')}",
+            side_by_side(
+                f"Versions: assistant models history {name}",
+                f"Undo: assistant rollback {name}",
+                width=width,
+            ),
         )
     )
 
@@ -148,14 +205,25 @@ def _render_installed(
     loaded = _loaded(target, view)
     if loaded is not None:
         rows.append(("now", _loaded_words(loaded)))
-    last = f"Will it fit: assistant fit {found.name}      Tune it: assistant tune {found.name}"
+    last = side_by_side(
+        f"Will it fit: assistant fit {found.name}",
+        f"Tune it: assistant tune {found.name}",
+        width=width,
+    )
     return "\n\n".join(
         (
             paragraph(headline, width=width),
-            table((), [row for row in rows if row[1]], width=width),
+            _pairs(rows, width=width),
             last,
         )
     )
+
+
+def _pairs(rows: Sequence[tuple[str, str]], *, width: int) -> str:
+    """Return names and values below one another; what has no value is left out."""
+    known = [row for row in rows if row[1]]
+    names, values = ([row[side] for row in known] for side in (0, 1))
+    return fitted_table((Column("", names), Column("", values)), width=width)
 
 
 def _shown_rows(shown: ShownModel) -> list[tuple[str, str]]:
@@ -179,36 +247,43 @@ def _shown_rows(shown: ShownModel) -> list[tuple[str, str]]:
     ]
 
 
-def _one_history(history: AliasHistory, *, width: int) -> str:
-    rows = []
-    for index, version in enumerate(history.versions):
-        marks = []
-        if index == history.current:
-            marks.append("in use")
-        elif rollback_kind(history) == "version" and version is history.before:
-            marks.append("before")
-        speed = version.measured.decode_tokens_per_s if version.measured else None
-        rows.append(
-            (
-                str(index + 1),
-                _day(version.created_at),
-                version.model,
-                version.quantization or "-",
-                tokens(version.num_ctx),
-                "-" if speed is None else f"{speed:.3g} t/s",
-                ", ".join(marks),
-            )
-        )
+def _one_history(history: AliasHistory, bases: Bases, *, width: int) -> str:
+    versions = history.versions
+    columns = (
+        Column("", [str(index + 1) for index in range(len(versions))], "r"),
+        Column("set up (UTC)", [_moment(version.created_at) for version in versions]),
+        Column("model", [version.model for version in versions]),
+        Column("quant", [version.quantization or "-" for version in versions], drop=1),
+        Column("context", [_context(version) for version in versions], "r", word="context"),
+        Column("measured", [speed_words(version.measured) for version in versions], "r", drop=2),
+        Column("", [_marks(history, index, bases) for index in range(len(versions))]),
+    )
     title = history.alias + (f", for {history.role}" if history.role else "")
     if history.current is None:
         title += ": no longer in use"
-    headers = ("", "set up", "model", "quant", "context", "measured", "")
-    parts = [title, table(headers, rows, align="rlllrrl", width=width)]
-    words = rollback_words(history)
+    parts = [paragraph(title, width=width), fitted_table(columns, width=width)]
+    words = rollback_words(history, bases)
     if words is not None:
-        name = history.role or history.alias
-        parts.append(paragraph(f"assistant rollback {name} {words}.", width=width))
+        command = unbroken(f"assistant rollback {history.role or history.alias}")
+        parts.append(paragraph(f"{command} {words}.", width=width))
     return "\n".join(parts)
+
+
+def _marks(history: AliasHistory, index: int, bases: Bases) -> str:
+    version, marks = history.versions[index], []
+    if index == history.current:
+        marks.append("in use")
+    elif rollback_kind(history) == "version" and version is history.before:
+        marks.append("before")
+    if bases.has(version) is False:
+        marks.append("base gone")
+    return ", ".join(marks)
+
+
+def _context(version: LedgerEntry) -> str:
+    """Return the context, and the type of the KV cache where that is not the usual f16."""
+    kind = version.estimate.get("kv_cache_type")
+    return tokens(version.num_ctx) + (f" {kind}" if kind and kind != "f16" else "")
 
 
 def _digests(entry: LedgerEntry) -> str:
@@ -262,7 +337,7 @@ def _now(target: Target, view: ServerView) -> str:
     if loaded is not None:
         said.insert(0, _loaded_words(loaded))
     if fix is not None:
-        said.append(f"Make it again with: {fix.replace(' ', NBSP)}")
+        said.append(f"Make it again with: {unbroken(fix)}")
     return " ".join(said)
 
 

@@ -6,17 +6,23 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from assistant.cli.layout import paragraph, table
+from assistant.cli.layout import (
+    NBSP,
+    Column,
+    fitted_table,
+    paragraph,
+    unbroken,
+)
 from assistant.cli.models_server import ServerView
 from assistant.models.card import ModelCard, Tag
 from assistant.ollama.records import LoadedModel
 from assistant.provision.drift import Drift, drift_notes, name_key
 from assistant.provision.inventory import ListedModel
+from assistant.provision.records import Measured
 from assistant.units import gb, tokens
 
 CATALOG_AT_MOST: Final = 15
-NBSP: Final = "\u00a0"
-"""Holds what is to be typed together."""
+TUNED_PREFIX: Final = "assistant-tuned-"
 
 
 def list_data(
@@ -50,14 +56,12 @@ def render_list(
     if set_up:
         parts.append(_set_up(set_up, width=width))
     if others:
-        headers = ("other models" if set_up else "model", "size", "quant", "")
-        lines = [_other_row(row) for row in others]
-        parts.append(table(headers, lines, align="lrll", width=width))
+        parts.append(_others("other models" if set_up else "model", others, width=width))
     parts += [paragraph(line, width=width) for line in _remarks(rows)]
     if cards is not None:
         parts.append(_catalog(cards, rows, query, width=width))
     if set_up:
-        parts.append("One in detail: assistant models show NAME")
+        parts.append(paragraph(unbroken("One in detail: assistant models show NAME"), width=width))
     elif cards is None:
         parts.append("Nothing is set up yet: assistant setup")
     return "\n\n".join(parts)
@@ -80,12 +84,17 @@ def drift_data(drift: Drift) -> dict[str, Any]:
     }
 
 
-def measured_speed(row: ListedModel) -> float | None:
+def measured_speed(measured: Measured | None) -> float | None:
     """Return the tokens/s that verification measured: decoding, or embedding for embedders."""
-    measured = row.entry.measured if row.entry else None
     if measured is None:
         return None
     return measured.decode_tokens_per_s or measured.prompt_tokens_per_s
+
+
+def speed_words(measured: Measured | None) -> str:
+    """Return the measured speed for a column: `31.4 t/s`."""
+    speed = measured_speed(measured)
+    return "-" if speed is None else f"{speed:.3g} t/s"
 
 
 def default_tag(card: ModelCard) -> Tag | None:
@@ -115,29 +124,46 @@ def _missing(rows: Sequence[ListedModel]) -> int:
 
 def _set_up(rows: Sequence[ListedModel], *, width: int) -> str:
     """Return the aliases as a table; `!` marks those that are not as they were set up."""
-    lines = []
+    cells: list[tuple[str, ...]] = []
     for row in rows:
         assert row.entry is not None
-        speed = measured_speed(row)
-        lines.append(
-            (
-                "!" if row.drift is not None and row.drift.is_broken else "",
-                row.name,
-                row.entry.model,
-                *_size_and_level(row),
-                tokens(row.entry.num_ctx),
-                "-" if speed is None else f"{speed:.3g} t/s",
-            )
-        )
-    headers = ("", "set up", "from", "size", "quant", "context", "measured")
-    return table(headers, lines, align="lllrlrr", width=width, indent="", gap="  ")
+        mark = "!" if row.drift is not None and row.drift.is_broken else ""
+        context, speed = tokens(row.entry.num_ctx), speed_words(row.entry.measured)
+        cells.append((mark, row.name, row.entry.model, *_size_and_level(row), context, speed))
+    marks, names, bases, sizes, levels, contexts, speeds = zip(*cells, strict=True)
+    columns = (
+        Column("", marks),
+        Column("set up", names),
+        Column("from", bases),
+        Column("size", sizes, "r", drop=2),
+        Column("quant", levels, drop=1),
+        Column("context", contexts, "r", drop=4, word="context"),
+        Column("measured", speeds, "r", drop=3),
+    )
+    return fitted_table(columns, width=width, indent="", named=1)
 
 
-def _other_row(row: ListedModel) -> tuple[str, ...]:
-    said = f"base of {', '.join(row.base_of)}" if row.base_of else ""
+def _others(title: str, rows: Sequence[ListedModel], *, width: int) -> str:
+    """Return the other models as a table, with what each is for."""
+    name, size, level, said = zip(
+        *((row.name, *_size_and_level(row), _purpose(row)) for row in rows), strict=True
+    )
+    columns = (
+        Column(title, name),
+        Column("size", size, "r", drop=2),
+        Column("quant", level, drop=1),
+        Column("", said),
+    )
+    return fitted_table(columns, width=width)
+
+
+def _purpose(row: ListedModel) -> str:
+    if row.candidate_of:
+        tuned = row.candidate_of.startswith(TUNED_PREFIX)
+        return "left over, can be removed" if tuned else "left over, the next setup removes it"
     if row.backup_of:
-        said = f"{row.backup_of} before setup"
-    return (row.name, *_size_and_level(row), said)
+        return f"{row.backup_of} before setup"
+    return f"base of {', '.join(row.base_of)}" if row.base_of else ""
 
 
 def _size_and_level(row: ListedModel) -> tuple[str, str]:
@@ -190,10 +216,11 @@ def _row_data(row: ListedModel) -> dict[str, Any]:
         "quantization": (found.quantization if found else None)
         or (entry.quantization if entry else None),
         "num_ctx": entry.num_ctx if entry else None,
-        "measured_tokens_per_s": measured_speed(row),
+        "measured_tokens_per_s": measured_speed(entry.measured if entry else None),
         "loaded": None if loaded is None else asdict(loaded),
         "base_of": list(row.base_of),
         "backup_of": row.backup_of,
+        "candidate_of": row.candidate_of,
         "drift": None if row.drift is None else drift_data(row.drift),
     }
 
@@ -205,18 +232,28 @@ def _catalog(
     here = {name_key(row.name) for row in rows}
     found = [card for card in cards if name_key(card.name) not in here]
     if not found:
-        return f"The catalog has nothing {'more ' if cards else ''}with {query!r}."
-    lines = [_card_row(card) for card in found[:CATALOG_AT_MOST]]
-    headers = ("in the catalog", "download", "context", "released", "licence")
-    parts = [table(headers, lines, align="lrrll", width=width)]
+        said = f"The catalog has nothing {'more ' if cards else ''}with {query!r}."
+        return paragraph(said, width=width)
+    name, size, context, release, licence = zip(
+        *(_card_row(card) for card in found[:CATALOG_AT_MOST]), strict=True
+    )
+    columns = (
+        Column("in the catalog", name),
+        Column("download", size, "r"),
+        Column("context", context, "r", drop=3, word="context"),
+        Column("released", release, drop=1, word="of"),
+        Column("licence", licence, drop=2),
+    )
+    parts = [fitted_table(columns, width=width)]
     more = len(found) - CATALOG_AT_MOST
     if more > 0:
-        parts.append(f"  ... and {more} more: add a word, such as the size.")
+        said = f"... and {more} more: add a word, such as the size."
+        parts.append(paragraph(said, width=width, indent="  "))
     said = "Get one with: ollama pull NAME. Whether it fits here: assistant fit NAME"
     return "\n".join((*parts, "", paragraph(said, width=width)))
 
 
-def _card_row(card: ModelCard) -> tuple[str, ...]:
+def _card_row(card: ModelCard) -> tuple[str, str, str, str, str]:
     tag = default_tag(card)
     size = None if tag is None else tag.download_bytes
     context = (tag.context_length if tag else None) or card.context_length

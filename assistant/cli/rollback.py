@@ -43,8 +43,14 @@ def rollback(out: Output, role: str | None, yes: bool, dry_run: bool) -> None:
     from assistant.provision.ledger import read_ledger
 
     if role is None:
-        found = read_ledger().aliases
-        out.result(lambda: listed_data(found), lambda: render_listed(found, width=out.width))
+        from assistant.cli.models_server import bases_of
+
+        ledger = read_ledger()
+        bases = bases_of(out, ledger)
+        out.result(
+            lambda: listed_data(ledger.aliases, bases),
+            lambda: render_listed(ledger.aliases, bases, width=out.width),
+        )
         return
     from assistant.cli.confirm import check_can_ask, confirmed
     from assistant.cli.models_server import setup_lock
@@ -64,7 +70,7 @@ def rollback(out: Output, role: str | None, yes: bool, dry_run: bool) -> None:
                 out.warning(f"{plan.alias} was changed since setup; that change is lost.")
             agreed = confirmed("Roll back?", yes=yes)
         if agreed:
-            roll_back(client, plan, on_step=lambda step: out.note(f"{step} ..."))
+            roll_back(client, plan, on_step=lambda step: _tell(out, f"{step} ..."))
     declined = "" if dry_run else "Nothing was changed."
     out.result(
         lambda: rollback_data(plan, done=agreed),
@@ -74,6 +80,12 @@ def rollback(out: Output, role: str | None, yes: bool, dry_run: bool) -> None:
             else declined or render_rollback(plan, width=out.width)
         ),
     )
+
+
+def _tell(out: Output, text: str) -> None:
+    from assistant.cli.layout import paragraph
+
+    out.note(paragraph(text, width=out.width))
 
 
 def _history(ledger: Ledger, role: str) -> AliasHistory:

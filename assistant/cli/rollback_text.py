@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from assistant.cli.layout import paragraph, table
-from assistant.cli.models_show import rollback_words, version_words
+from assistant.cli.layout import Column, fitted_table, paragraph, side_by_side, unbroken
+from assistant.cli.models_show import Bases, rollback_words, rollback_works, version_words
 from assistant.provision.records import AliasHistory, LedgerEntry
 from assistant.provision.undo import Rollback, rollback_kind, undoing
 
 
-def listed_data(histories: Sequence[AliasHistory]) -> dict[str, Any]:
-    """Return what can be rolled back as data."""
+def listed_data(histories: Sequence[AliasHistory], bases: Bases) -> dict[str, Any]:
+    """Return what can be rolled back as data; `works` is null where no server said."""
     return {
         "rollbacks": [
             {
                 "alias": history.alias,
                 "role": history.role,
                 "kind": kind,
+                "works": rollback_works(history, bases),
                 "now": _version(history.entry),
                 "then": _version(history.before if kind == "version" else None),
                 "backup": history.backup,
@@ -30,7 +31,7 @@ def listed_data(histories: Sequence[AliasHistory]) -> dict[str, Any]:
     }
 
 
-def render_listed(histories: Sequence[AliasHistory], *, width: int) -> str:
+def render_listed(histories: Sequence[AliasHistory], bases: Bases, *, width: int) -> str:
     """Return what can be rolled back as text."""
     rows = [
         (
@@ -39,15 +40,23 @@ def render_listed(histories: Sequence[AliasHistory], *, width: int) -> str:
             words,
         )
         for history in histories
-        if (words := rollback_words(history)) is not None
+        if (words := rollback_words(history, bases)) is not None
     ]
     if not rows:
-        return "There is nothing to roll back: nothing is set up. Set up with: assistant setup"
+        said = "There is nothing to roll back: nothing is set up. Set up with: assistant\u00a0setup"
+        return paragraph(said, width=width)
+    name, now, then = zip(*rows, strict=True)
+    columns = (
+        Column("", name),
+        Column("now", now, word="now"),
+        Column("a rollback", then, word="a rollback"),
+    )
+    do, see = "Do it with: assistant rollback ROLE", "See first: add --dry-run"
     return "\n\n".join(
         (
             "What can be rolled back:",
-            table(("", "now", "a rollback"), rows, width=width),
-            "Do it with: assistant rollback ROLE      See first: add --dry-run",
+            fitted_table(columns, width=width),
+            side_by_side(do, see, width=width),
         )
     )
 
@@ -91,7 +100,8 @@ def rolled_back_text(plan: Rollback, *, width: int) -> str:
         done = f"{plan.alias} is the model that was there before setup."
     else:
         done = f"{plan.alias} is removed; nothing was there before setup."
-    return f"{paragraph(done, width=width)}\nUndo: {undoing(plan)}"
+    undo = paragraph(f"Undo: {unbroken(undoing(plan))}", width=width)
+    return f"{paragraph(done, width=width)}\n{undo}"
 
 
 def _version(entry: LedgerEntry | None) -> dict[str, Any] | None:

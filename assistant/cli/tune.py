@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from assistant.provision.tune_apply import Applied, Variant
     from assistant.provision.tune_records import TuneTable
 
+SERVER_TIMEOUT_S: Final = 3.0
+
 
 @click.command(
     "tune",
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
         "assistant tune qwen2.5-coder:7b --role code --apply --name my-coder",
     ),
 )
-@click.argument("model")
+@click.argument("model", metavar="MODEL|ROLE")
 @click.option(
     "--num-ctx",
     type=NumCtx(),
@@ -81,14 +83,18 @@ def tune(
 
     The table has every quantization with the longest context it keeps on the GPU (in RAM
     without one) for each type of KV cache, with memory, speed and what it costs. --apply makes
-    a variant of an installed model with that context, loads it, and measures it.
+    a variant of an installed model with that context, loads it, and measures it. A role (chat,
+    code ...) stands for the model that was set up for it.
     """
     from assistant.cli.confirm import check_can_ask
+    from assistant.cli.named_models import check_is_no_near_role, role_model_or_base
 
     if not apply and (name or force or yes or dry_run):
         raise click.UsageError("--name, --force, --yes and --dry-run go with --apply.")
     if apply:
         check_can_ask(out, yes=yes, dry_run=dry_run)
+    model = role_model_or_base(out, model, offline=offline)
+    check_is_no_near_role(model, command="tune")
     asked = _asked(
         model, num_ctx, kv_cache_type, quant, role, machine_spec, name, force=force, offline=offline
     )
@@ -97,7 +103,7 @@ def tune(
         _apply(out, asked, yes=yes, dry_run=dry_run)
         return
     table = _table(asked, asked.facts)
-    installed = None if asked.machine.ollama is None else asked.machine.ollama.models
+    installed = _installed(machine_spec, offline=offline)
 
     def data() -> dict[str, Any]:
         from assistant.cli.tune_data import table_data
@@ -145,6 +151,7 @@ def _asked(
     Raises:
         AssistantError: the machine, the model, the role or the name makes no sense.
     """
+    from assistant.cli.named_models import check_quantization
     from assistant.cli.tune_variant import Asked
     from assistant.config import read_settings
     from assistant.fit.records import RunOptions
@@ -157,6 +164,7 @@ def _asked(
     machine = resolve_machine(machine_spec)
     sources = Sources(offline=offline)
     facts = sources.facts(model, quant)
+    check_quantization(model, quant, facts, sources)
     settings = read_settings({} if machine_spec is not None else _server_environ())
     server_type = cast("KvCacheType", settings.kv_cache_type.value or "f16")
     flash = settings.flash_attention.value
@@ -186,6 +194,25 @@ def _asked(
     )
 
 
+def _installed(machine_spec: str | None, *, offline: bool) -> tuple[str, ...] | None:
+    """Return the names of the server's models; None when it is not asked or does not answer.
+
+    With --machine the configured server counts only if it is elsewhere: the one here is not on
+    the machine that was described.
+    """
+    from assistant.ollama.client import OllamaClient
+    from assistant.ollama.server_address import configured_address
+
+    try:
+        address = configured_address()
+        if address.is_local == (machine_spec is not None) or (offline and not address.is_local):
+            return None
+        with OllamaClient(address, timeout_s=SERVER_TIMEOUT_S) as client:
+            return tuple(model.name for model in client.installed_models())
+    except AssistantError:
+        return None
+
+
 def _server_environ() -> dict[str, str]:
     """Return the environment of the server on this computer, as far as it can be read."""
     from assistant.machine.detect.server_process import detect_server_process
@@ -213,7 +240,9 @@ def _table(asked: Asked, facts: ModelFacts) -> TuneTable:
     shown = facts.resolved if asked.quantization else asked.sources.shown_name(estimate)
     if facts.source == "file":
         shown = facts.name
-    return dataclasses.replace(table, model=shown, is_asked=asked.num_ctx is not None)
+    return dataclasses.replace(
+        table, model=shown, is_asked=asked.num_ctx is not None, asked_num_ctx=asked.num_ctx
+    )
 
 
 def _with_role_context(asked: Asked, facts: ModelFacts) -> RunOptions:
@@ -259,11 +288,11 @@ def _apply(out: Output, asked: Asked, *, yes: bool, dry_run: bool) -> None:
     with OllamaClient() as client:
         told = check_version(client.version())
         if told:
-            out.note(told)
+            _note(out, told)
         variant, estimate = prepare_variant(client, asked)
         if asked.options.kv_cache_type != asked.server_type:
-            out.note(_about_cache_type(asked))
-        plan = _plan(variant, estimate)
+            _note(out, _about_cache_type(asked))
+        plan = _plan(asked, variant, estimate)
         if dry_run:
             _show_plan(out, asked, variant, plan)
             return
@@ -288,14 +317,16 @@ def _apply(out: Output, asked: Asked, *, yes: bool, dry_run: bool) -> None:
     out.result(data, text)
 
 
-def _plan(variant: Variant, estimate: FitEstimate) -> str:
+def _plan(asked: Asked, variant: Variant, estimate: FitEstimate) -> str:
     """Return what is about to be done, in a sentence or two."""
     from assistant.cli.tune_text import fit_sentence
     from assistant.provision.tune_apply import planned_name
 
     name = planned_name(variant, estimate.num_ctx)
+    lowered = asked.num_ctx is not None and asked.num_ctx > estimate.num_ctx
+    less = f" (not {asked.num_ctx}: it was trained for {estimate.num_ctx})" if lowered else ""
     return (
-        f"Creates {name} from {variant.model} with num_ctx {estimate.num_ctx}: "
+        f"Creates {name} from {variant.model} with num_ctx {estimate.num_ctx}{less}: "
         f"{fit_sentence(estimate, variant.machine)}. {variant.model} itself stays as it is; the "
         "variant shares its file."
     )
@@ -307,15 +338,21 @@ def _about_cache_type(asked: Asked) -> str:
     return (
         f"Sized for a {wanted} cache, which only the server can set "
         f"(OLLAMA_KV_CACHE_TYPE={wanted}); as far as can be seen it uses {asked.server_type}. How: "
-        f"assistant tune {asked.model} --kv-cache-type {wanted}"
+        f"assistant tune {asked.model} --kv-cache-type {wanted}".replace(" ", "\u00a0")
     )
+
+
+def _note(out: Output, text: str) -> None:
+    """Say something on the way, no wider than the terminal."""
+    from assistant.cli.layout import paragraph
+
+    out.note(paragraph(text, width=out.width, hanging="  "))
 
 
 def _agreed(out: Output, plan: str, *, yes: bool) -> bool:
     from assistant.cli.confirm import confirmed
-    from assistant.cli.layout import paragraph
 
-    out.note(paragraph(plan, width=out.width))
+    _note(out, plan)
     if confirmed("Go ahead?", yes=yes):
         return True
     out.note("Nothing was changed.")
@@ -325,6 +362,7 @@ def _agreed(out: Output, plan: str, *, yes: bool) -> bool:
 def _show_plan(out: Output, asked: Asked, variant: Variant, plan: str) -> None:
     """Print what would be created, and its Modelfile."""
     from assistant.cli.layout import paragraph
+    from assistant.cli.models_show import modelfile_lines
     from assistant.ollama.modelfile import render_modelfile
     from assistant.provision.tune_apply import planned_name, variant_modelfile
 
@@ -343,7 +381,8 @@ def _show_plan(out: Output, asked: Asked, variant: Variant, plan: str) -> None:
         }
         return {**shown, "planned": planned}
 
-    out.result(data, f"{paragraph(plan, width=out.width)}\n\n{modelfile}")
+    shown = modelfile_lines(modelfile, width=out.width)
+    out.result(data, f"{paragraph(plan, width=out.width)}\n\n{shown}")
 
 
 def _make(out: Output, client: OllamaClient, variant: Variant) -> Applied:
@@ -362,4 +401,4 @@ def _make(out: Output, client: OllamaClient, variant: Variant) -> Applied:
         held_by="is setting up models",
         on_wait=lambda: out.note("Waiting for another setup to end."),
     ):
-        return apply_variant(client, variant, now=now, on_step=out.note)
+        return apply_variant(client, variant, now=now, on_step=lambda step: _note(out, step))

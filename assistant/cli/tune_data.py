@@ -36,6 +36,7 @@ def table_data(
         "memory_bytes": gpu_memory_bytes(named, machine) if found.on_gpu else ram_bytes(machine),
         "kept_free_bytes": reserved_bytes(named, machine) if found.on_gpu else 0,
         "num_ctx": found.num_ctx,
+        "asked_num_ctx": found.asked_num_ctx,
         "trained_num_ctx": found.trained_num_ctx,
         "kv_cache_type": found.wanted_type,
         "server_kv_cache_type": found.server_type,

@@ -7,10 +7,18 @@ it is typed on each system, since no Modelfile can hold it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from assistant.cli.fit_text import gpu_memory_bytes, ram_bytes, reserved_bytes, tokens_per_second
-from assistant.cli.layout import paragraph, table
+from assistant.cli.layout import (
+    Column,
+    fitted_table,
+    fitting,
+    paragraph,
+    side_by_side,
+    unbroken,
+)
 from assistant.fit.records import FitEstimate
 from assistant.machine.records import Machine
 from assistant.provision.tune_records import GridCell, TuneRow, TuneTable
@@ -52,7 +60,7 @@ def render_table(
         style(answer, fg="green" if good else "yellow"),
         _by_quantization(found, width),
         _by_context(found, machine, width),
-        paragraph(_costs(found), width=width),
+        paragraph(_costs(found, width), width=width),
     ]
     asked_for = _needed_type(found)
     if asked_for is not None:
@@ -60,7 +68,11 @@ def render_table(
     if assumptions:
         text = "; ".join(each.rstrip(".") for each in assumptions)
         blocks.append(paragraph(f"Assumed: {text}.", width=width))
-    blocks.append(paragraph(_next(found, installed, machine_spec), width=width))
+    blocks.append(
+        "\n".join(
+            paragraph(unbroken(line), width=width) for line in _next(found, installed, machine_spec)
+        )
+    )
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -164,8 +176,7 @@ def render_applied(done: Applied, *, width: int = 80) -> str:
     lines.append(paragraph(_verified(entry), width=width, hanging="  "))
     lines.append(paragraph(f"Its Modelfile: {done.modelfile_file}", width=width))
     use, undo = f"Use it: ollama run {entry.alias}", f"Undo: assistant models remove {entry.alias}"
-    one_line = f"{use}     {undo}"
-    lines.append(one_line if len(one_line) <= width else f"{use}\n{undo}")
+    lines.append(side_by_side(use, undo, width=width))
     return "\n".join(lines)
 
 
@@ -199,6 +210,10 @@ def _about_asked(found: TuneTable) -> str:
     if not found.is_asked:
         return ""
     asked, named, best = _tokens(found.num_ctx), found.named, found.best
+    if found.is_lowered:
+        lowered = f"{found.model} was trained for {asked}, so num_ctx is lowered to that."
+        rest = _about_asked(replace(found, asked_num_ctx=None))
+        return f"{lowered} {rest}"
     cache = "" if found.wanted_type == "f16" else f" with a {found.wanted_type} cache"
     if named.stays:
         return f"{asked} stay{cache}."
@@ -212,39 +227,55 @@ def _about_asked(found: TuneTable) -> str:
 
 
 def _by_quantization(found: TuneTable, width: int) -> str:
-    where = "on the GPU" if found.on_gpu else "in RAM"
-    kinds = found.cache_types
-    levels = tuple(dict.fromkeys(row.quantization for row in found.rows))
-    rows = []
-    for level in levels:
-        row = found.row(level, found.wanted_type)
-        decode = row.estimate.speed.decode if row.loads else None
-        rows.append(
-            (
-                "*" if level == found.quantization else "",
-                level or "-",
-                "-" if row.download_bytes is None else gb(row.download_bytes),
-                "-" if row.perplexity_increase is None else f"+{row.perplexity_increase:.3g} %",
-                *(_longest(found.row(level, kind)) for kind in kinds),
-                _memory(row),
-                "-" if decode is None else tokens_per_second(decode),
-            )
-        )
-    title = paragraph(
-        f"The longest context that stays {where}, by weights and KV cache; memory and speed "
-        f"with {tokens(found.num_ctx)} of {found.wanted_type} cache:",
-        width=width,
+    columns = _quantizations(found)
+    shown = {column.header for column in fitting(columns, width=width)}
+    more = " and ".join(
+        word for word, header in (("memory", "memory"), ("speed", "tokens/s")) if header in shown
     )
-    headers = ("", "weights", "download", "perplexity", *kinds, "memory", "tokens/s")
-    return f"{title}\n{table(headers, rows, align='llrr' + 'r' * len(kinds) + 'rr', width=width)}"
+    at = f"; {more} with {tokens(found.num_ctx)} of {found.wanted_type} cache" if more else ""
+    where = "on the GPU" if found.on_gpu else "in RAM"
+    title = f"The longest context that stays {where}, by weights and KV cache{at}:"
+    drawn = fitted_table(columns, width=width, named=1)
+    return f"{paragraph(title, width=width)}\n{drawn}"
+
+
+def _quantizations(found: TuneTable) -> tuple[Column, ...]:
+    levels = tuple(dict.fromkeys(row.quantization for row in found.rows))
+    rows = [found.row(level, found.wanted_type) for level in levels]
+    download = ["-" if row.download_bytes is None else gb(row.download_bytes) for row in rows]
+    return (
+        Column("", ["*" if level == found.quantization else "" for level in levels]),
+        Column("weights", [level or "-" for level in levels]),
+        Column("download", download, "r", drop=1),
+        Column("perplexity", [_perplexity(row) for row in rows], "r", drop=2),
+        *(
+            Column(kind, [_longest(found.row(level, kind)) for level in levels], "r", word=kind)
+            for kind in found.cache_types
+        ),
+        Column("memory", [_memory(row) for row in rows], "r", drop=4),
+        Column("tokens/s", [_decode(row) for row in rows], "r", drop=3),
+    )
+
+
+def _perplexity(row: TuneRow) -> str:
+    return "-" if row.perplexity_increase is None else f"+{row.perplexity_increase:.3g} %"
+
+
+def _decode(row: TuneRow) -> str:
+    decode = row.estimate.speed.decode if row.loads else None
+    return "-" if decode is None else tokens_per_second(decode)
 
 
 def _by_context(found: TuneTable, machine: Machine, width: int) -> str:
     kinds = found.cache_types
     contexts = tuple(dict.fromkeys(cell.num_ctx for cell in found.grid))
     cells = {(cell.num_ctx, cell.kv_cache_type): cell for cell in found.grid}
-    rows = [
-        (tokens(num_ctx), *(_cell(cells[num_ctx, kind]) for kind in kinds)) for num_ctx in contexts
+    columns = [
+        Column("context", [tokens(num_ctx) for num_ctx in contexts], "r"),
+        *(
+            Column(kind, [_cell(cells[num_ctx, kind]) for num_ctx in contexts], "r", word=kind)
+            for kind in kinds
+        ),
     ]
     where = "on the GPU" if found.on_gpu else "in RAM"
     level = found.quantization or found.model
@@ -253,7 +284,7 @@ def _by_context(found: TuneTable, machine: Machine, width: int) -> str:
         f"{_room(found, machine)}:",
         width=width,
     )
-    return f"{title}\n{table(('context', *kinds), rows, align='r' * (len(kinds) + 1), width=width)}"
+    return f"{title}\n{fitted_table(columns, width=width)}"
 
 
 def _room(found: TuneTable, machine: Machine) -> str:
@@ -270,11 +301,12 @@ def _room(found: TuneTable, machine: Machine) -> str:
     return f"{_unbroken(said[0])}, {said[1]} {_unbroken(said[2])}"
 
 
-def _costs(found: TuneTable) -> str:
+def _costs(found: TuneTable, width: int) -> str:
     costly = [found.row(found.quantization, kind) for kind in found.cache_types if kind != "f16"]
     said = "; ".join(f"{row.kv_cache_type} {row.cache_costs}" for row in costly)
     perplexity = "Perplexity is against 16-bit weights, measured on Llama 3 8B (llama.cpp). "
-    if all(row.perplexity_increase is None for row in found.rows):
+    shown = {column.header for column in fitting(_quantizations(found), width=width)}
+    if "perplexity" not in shown or all(row.perplexity_increase is None for row in found.rows):
         perplexity = ""
     if not said:
         return f"{perplexity}A model of this kind keeps no KV cache."
@@ -305,27 +337,43 @@ def _setting_block(kind: str, system: str | None, width: int) -> str:
     ]
     for where, steps in setting_instructions(kind, system):
         lines.append(f"  {where}:")
-        lines += [f"    {line}" for step in steps for line in step.split("\n")]
+        lines += [_step(line, width) for step in steps for line in step.split("\n")]
     return "\n".join(lines)
 
 
-def _next(found: TuneTable, installed: Sequence[str] | None, spec: str | None) -> str:
+def _step(line: str, width: int) -> str:
+    """Return a line to be typed, indented as far as it then still fits, or its longest word."""
+    typed = line.strip()
+    wished = 4 + len(line) - len(line.lstrip())
+    longest = len(typed) if len(typed) <= width else max(map(len, typed.split()))
+    return paragraph(
+        unbroken(typed), width=width, indent=" " * max(0, min(wished, width - longest))
+    )
+
+
+def _next(found: TuneTable, installed: Sequence[str] | None, spec: str | None) -> tuple[str, ...]:
+    """Return what to type next: only what is installed can be tuned, the rest is pulled first."""
     best = found.best
     there = ", on that machine" if spec is not None else ""
     if best is None:
         machine = f' --machine "{spec}"' if spec else ""
-        return f"Next: assistant recommend{machine}".replace(" ", "\u00a0")
-    if best.quantization != found.quantization:
-        command = f"ollama pull {best.model}"
-    elif best.estimate.source in ("file", "parameters") or not best.estimate.pullable:
-        return ""
-    elif installed is not None and not is_installed(found.model, installed):
-        command = f"ollama pull {found.model}"
-    else:
-        kind = _needed_type(found)
-        cache = "" if kind is None else f" --kv-cache-type {kind}"
-        command = f"assistant tune {found.model} --num-ctx {found.best_num_ctx}{cache} --apply"
-    return f"Next{there}: {command}".replace(" ", "\u00a0")
+        return (f"Next: assistant recommend{machine}",)
+    source = best.estimate.source
+    is_other = best.quantization != found.quantization
+    is_here = not is_other and (source == "server" or _is_there(found, installed))
+    if not is_here and (source in ("file", "parameters") or not best.estimate.pullable):
+        return ()
+    kind = _needed_type(found)
+    cache = "" if kind is None else f" --kv-cache-type {kind}"
+    model = best.model if is_other else found.model
+    apply = f"assistant tune {model} --num-ctx {found.best_num_ctx}{cache} --apply"
+    if is_here:
+        return (f"Next{there}: {apply}",)
+    return (f"Next{there}: ollama pull {model}", f"Then: {apply}")
+
+
+def _is_there(found: TuneTable, installed: Sequence[str] | None) -> bool:
+    return any(is_installed(name, installed or ()) for name in (found.model, found.named.model))
 
 
 def _unbroken(text: str) -> str:

@@ -63,7 +63,7 @@ def prepare_variant(client: OllamaClient, asked: Asked) -> tuple[Variant, FitEst
             hint="Create it there first (ollama create NAME -f FILE), then tune NAME.",
         )
     base = asked.facts.resolved if asked.quantization else asked.model
-    shown = client.show(base)
+    shown = client.show_with_arrays(base)
     if shown.remote_host is not None:
         raise UsageError(f"{base!r} runs on {shown.remote_host}, not on this machine.")
     facts = dataclasses.replace(

@@ -165,6 +165,9 @@ def model_names(seen: Observations) -> set[str]:
     names |= set(seen.upstream)
     for history in seen.ledger.aliases if seen.ledger is not None else ():
         names |= {entry.model for entry in history.versions} | {history.alias}
+    pending = None if seen.ledger is None else seen.ledger.pending
+    for target in pending.targets if pending is not None else ():
+        names |= {target.model, target.alias}
     if seen.asked is not None:
         names.add(seen.asked)
     names |= (

@@ -46,7 +46,17 @@ def check_contexts(seen: Observations) -> Iterator[Finding]:
 def _wanted(seen: Observations, model: ModelSeen) -> bool:
     if seen.asked is not None:
         return name_key(model.name) == name_key(seen.asked)
+    if name_key(model.name) in _bases(seen):
+        return False
     return not model.name.lower().endswith((f":{CANDIDATE_TAG}", f":{BACKUP_TAG}"))
+
+
+def _bases(seen: Observations) -> set[str]:
+    """Return the models that are there because an alias was made from them: nobody uses those."""
+    histories = seen.ledger.aliases if seen.ledger is not None else ()
+    aliases = {name_key(history.alias) for history in histories}
+    bases = {name_key(h.entry.model) for h in histories if h.entry is not None}
+    return bases - aliases
 
 
 def _writes(model: ModelSeen) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from assistant.doctor.checks_cpu import about_cpu, belongs_on_cpu, faster_model
 from assistant.doctor.contexts import server_settings
 from assistant.doctor.gpu_fixes import find_fixes
 from assistant.doctor.gpu_terms import (
@@ -16,6 +17,7 @@ from assistant.doctor.gpu_terms import (
     hiding_variable,
     others_bytes,
 )
+from assistant.doctor.known_speeds import alias_entry
 from assistant.doctor.records import Finding, Level, ModelSeen, Observations, Term
 from assistant.doctor.settings_steps import steps_to_restart, steps_to_unset
 from assistant.fit.estimate import run_in_room
@@ -130,7 +132,7 @@ def _about_loaded(seen: Observations, loaded: LoadedModel) -> Iterator[Finding]:
     if case is None:
         yield _not_computed(seen, loaded, model, what)
     else:
-        yield _explained(seen, case, what)
+        yield from _explained(seen, case, what)
 
 
 def _about_asked(seen: Observations, asked: str) -> Iterator[Finding]:
@@ -147,7 +149,9 @@ def _about_asked(seen: Observations, asked: str) -> Iterator[Finding]:
         return
     placement = case.estimate.placement
     if placement.verdict == "gpu":
-        yield Finding("placement", "ok", f"{asked} stays on the GPU", model=asked)
+        yield _measured_otherwise(seen, asked) or Finding(
+            "placement", "ok", f"{asked} stays on the GPU", model=asked
+        )
         return
     if placement.verdict == "none":
         missing = gib(case.estimate.missing_bytes)
@@ -163,12 +167,33 @@ def _about_asked(seen: Observations, asked: str) -> Iterator[Finding]:
         return
     sizes = ps_sizes(case.estimate, case.facts.architecture)
     share = 1.0 - sizes.size_vram_bytes / sizes.size_bytes if sizes.size_bytes else 1.0
-    yield _explained(seen, case, f"{asked} would run{_share(share)} on the CPU")
+    yield from _explained(seen, case, f"{asked} would run{_share(share)} on the CPU")
 
 
-def _explained(seen: Observations, case: Case, what: str) -> Finding:
-    term = _term(seen, case)
+def _measured_otherwise(seen: Observations, asked: str) -> Finding | None:
+    """Return what was measured of an alias, where that was not wholly on the GPU."""
+    entry = alias_entry(seen, asked)
+    measured = None if entry is None else entry.measured
+    share = None if measured is None else measured.gpu_share
+    if measured is None or share is None or 1.0 - share < LEAST_SHARE:
+        return None
     return Finding(
+        "placement",
+        "warning",
+        f"{asked} ran{_share(1.0 - share)} on the CPU when it was measured ({measured.at[:10]})",
+        ("it is not loaded now; by the arithmetic all of it has room on the GPU",),
+        f"load it: ollama run {asked}\nassistant doctor {asked}",
+        "which then says what is in the way",
+        model=asked,
+    )
+
+
+def _explained(seen: Observations, case: Case, what: str) -> Iterator[Finding]:
+    term = _term(seen, case)
+    if belongs_on_cpu(case, term) and not find_fixes(seen, case, term):
+        yield from about_cpu(seen, case, term, what)
+        return
+    yield Finding(
         "on-cpu",
         _level(case, term),
         what,
@@ -184,11 +209,7 @@ def _term(seen: Observations, case: Case) -> Term:
 
 
 def _level(case: Case, term: Term) -> Level:
-    if term == "no_gpu":
-        return "warning"
-    if term == "gpu_left_out" and all(g.kind != "discrete" for g in case.machine.accelerators):
-        return "warning"
-    return "problem"
+    return "warning" if belongs_on_cpu(case, term) else "problem"
 
 
 def _advice(
@@ -210,8 +231,9 @@ def _advice(
     if driver is not None:
         return driver, None, ()
     if term in ("no_gpu", "gpu_left_out"):
-        return "assistant recommend --prefer speed", "a smaller model, which is faster here", ()
-    return "assistant recommend", "models that stay on this GPU", ()
+        return (*faster_model(seen, case), ())
+    role = " --role embeddings" if case.facts.architecture.is_embedding else ""
+    return f"assistant recommend{role}", "models that stay on this GPU", ()
 
 
 def _not_seen_fix(seen: Observations, case: Case) -> str:
@@ -258,9 +280,10 @@ def _needs(case: Case) -> str:
     needed = free + (run.placed.missing_gpu_bytes or 0)
     name = _short_name(gpus[0].name) if len(gpus) == 1 else f"{len(gpus)} GPUs"
     has = "has" if len(gpus) == 1 else "have"
+    left = " free" if case.machine.source == "detected" else " for it, as described"
     return (
         f"it needs {gib(needed)} with num_ctx {run.choices.num_ctx} ({gib(FIT_MARGIN_BYTES)} of it "
-        f"to keep free), the {name} {has} {gib(free)} free"
+        f"to keep free), the {name} {has} {gib(free)}{left}"
     )
 
 
@@ -301,7 +324,10 @@ def _why_around(seen: Observations, case: Case, term: Term) -> str:
         set_to = case.options.num_gpu
         return f"its Modelfile sets num_gpu {set_to}: {set_to} of its {layers} layers on the GPU"
     if term == "memory_was_taken":
-        return "what is free now holds it; when it was loaded, something else had the memory"
+        holds = "what is free now holds it"
+        if case.machine.source != "detected":
+            holds = "by its description the GPU holds it"
+        return f"{holds}; when it was loaded, something else had the memory"
     if term == "gpu_not_seen":
         hidden = hiding_variable(case.machine, seen.environment.variables)
         names = ", ".join(dict.fromkeys(g.name for g in case.machine.usable_accelerators))
@@ -313,14 +339,7 @@ def _why_around(seen: Observations, case: Case, term: Term) -> str:
         return f"the server has {held} of it on a GPU that cannot be seen from here"
     if term == "gpu_left_out":
         return "; ".join(_reasons(case.machine)) or "Ollama leaves this computer's GPU out"
-    return _cpu_speed(case)
-
-
-def _cpu_speed(case: Case) -> str:
-    decode = case.estimate.speed.decode
-    if decode is None:
-        return f"no GPU was found; its speed: {case.estimate.speed.basis}"
-    return f"no GPU was found; expected here: {decode.low:.0f} to {decode.high:.0f} tokens/s"
+    return ""
 
 
 def _context_words(case: Case) -> str:

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from assistant.doctor.known_speeds import alias_entry
 from assistant.doctor.records import Finding, Level, Observations
 from assistant.ollama.records import InstalledModel
 from assistant.provision.drift import drift_notes, drift_of, installed_as, name_key, same_digest
-from assistant.provision.records import LedgerEntry
+from assistant.provision.inventory import candidate_of, near_roles
+from assistant.provision.records import (
+    ALIAS_PREFIX,
+    LedgerEntry,
+    Pending,
+    RoleTarget,
+    alias_of,
+)
+from assistant.recommend.roles import ROLE_NAMES
 
 _LEVELS: Final[dict[str, Level]] = {
     "alias_missing": "problem",
@@ -22,29 +31,17 @@ _LEVELS: Final[dict[str, Level]] = {
 def check_setup(seen: Observations) -> Iterator[Finding]:
     """Yield what changed since `assistant setup`, and what a registry has that is newer."""
     if seen.asked is not None and seen.models is not None and seen.model(seen.asked) is None:
-        yield Finding(
-            "not-installed",
-            "problem",
-            f"{seen.asked} is not installed on the server",
-            (f"of the {len(seen.models)} models there, none has that name",),
-            f"ollama pull {seen.asked}",
-            model=seen.asked,
-        )
+        yield from _not_installed(seen, seen.asked, len(seen.models))
     entries = current_entries(seen)
     findings = [finding for entry in entries for finding in _drift(seen, entry)]
     yield from findings
     pending = None if seen.ledger is None else seen.ledger.pending
     if pending is not None:
-        yield Finding(
-            "setup-unfinished",
-            "warning",
-            "a setup was not finished",
-            (f"begun at {pending.started_at[:16].replace('T', ' ')}",),
-            "assistant setup",
-        )
+        yield _unfinished(seen, pending)
     elif entries and not findings and seen.models is not None:
         yield Finding("setup", "ok", "setup")
     yield from _not_asked(seen)
+    yield from _left_over(seen)
 
 
 def check_index(seen: Observations) -> Iterator[Finding]:
@@ -72,6 +69,70 @@ def current_entries(seen: Observations) -> tuple[LedgerEntry, ...]:
         return tuple(entries)
     wanted = name_key(seen.asked)
     return tuple(e for e in entries if wanted in (name_key(e.alias), name_key(e.model)))
+
+
+def _not_installed(seen: Observations, asked: str, count: int) -> Iterator[Finding]:
+    """Say that the asked model is not there; of an alias in use the drift says so."""
+    if alias_entry(seen, asked) is not None:
+        return
+    role = next((r for r in ROLE_NAMES if name_key(alias_of(r)) == name_key(asked)), None)
+    near = near_roles(asked)
+    fix = f"ollama pull {asked}"
+    if role is not None:
+        fix = f"assistant setup --role {role}"
+    elif near:
+        fix = f"assistant doctor {near[0]}"
+    yield Finding(
+        "not-installed",
+        "problem",
+        f"{asked} is not installed on the server",
+        (f"of the {count} models there, none has that name",),
+        fix,
+        "did you mean that role?" if near and role is None else None,
+        model=asked,
+    )
+
+
+def _unfinished(seen: Observations, pending: Pending) -> Finding:
+    """Say which roles a setup that stopped still has to make, and how to make just those."""
+    left = [t for t in pending.targets if not _is_made(seen, t)] or list(pending.targets)
+    named = ", ".join(f"{t.role or t.alias} ({t.model})" for t in left)
+    roles = "".join(f" --role {role}" for role in dict.fromkeys(t.role for t in left) if role)
+    return Finding(
+        "setup-unfinished",
+        "warning",
+        f"a setup was not finished{': ' + named if named else ''}",
+        (f"begun at {pending.started_at[:16].replace('T', ' ')}",),
+        f"assistant setup{roles}",
+        "goes on where it stopped",
+        ("assistant setup --anew\nwhich chooses again",),
+    )
+
+
+def _is_made(seen: Observations, target: RoleTarget) -> bool:
+    """Return whether the ledger and the server have what a target was to become."""
+    entry = alias_entry(seen, target.alias)
+    made = entry is not None and (entry.model, entry.modelfile) == (target.model, target.modelfile)
+    return made and (seen.models is None or seen.model(target.alias) is not None)
+
+
+def _left_over(seen: Observations) -> Iterator[Finding]:
+    """Say which candidates an interrupted setup or tune has left on the server."""
+    models = seen.models if seen.asked is None else None
+    for model in models or ():
+        alias = candidate_of(model.name)
+        if alias is None:
+            continue
+        by_tune = alias.lower().startswith(f"{ALIAS_PREFIX}tuned-")
+        yield Finding(
+            "left-over",
+            "unknown",
+            f"{model.name} is left over from {'a tune' if by_tune else 'a setup'} that was stopped",
+            (f"it was being tried for {alias}, which it did not become",),
+            f"assistant models remove {model.name}" if by_tune else "assistant setup",
+            None if by_tune else "the next one removes it",
+            model=model.name,
+        )
 
 
 def _drift(seen: Observations, entry: LedgerEntry) -> Iterator[Finding]:

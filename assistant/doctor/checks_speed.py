@@ -7,6 +7,7 @@ from typing import Final
 
 from assistant.doctor.contexts import server_settings
 from assistant.doctor.gpu_terms import LEAST_SHARE, cpu_share
+from assistant.doctor.known_speeds import measured_speed
 from assistant.doctor.records import Finding, Observations
 from assistant.doctor.settings_steps import steps_to_unset
 from assistant.fit.room import measure_room
@@ -203,12 +204,15 @@ def _slower(model: str, measured: float, low: float, high: float | None, when: s
 
 
 def _bandwidth(seen: Observations) -> Iterator[Finding]:
-    """The speed of what is on the CPU follows the RAM's bandwidth: offer to measure it."""
+    """The speed of what is on the CPU follows the RAM's bandwidth: offer to measure it.
+
+    A model whose speed was measured here needs no estimate.
+    """
     machine = seen.machine
     if machine is None or machine.source != "detected" or machine.ram.bandwidth_gb_per_s:
         return
     on_cpu = [m.name for m in seen.loaded or () if (cpu_share(m) or 0.0) >= LEAST_SHARE]
-    if on_cpu:
+    if any(measured_speed(seen, name) is None for name in on_cpu):
         yield Finding(
             "bandwidth-unknown",
             "unknown",

@@ -25,6 +25,7 @@ from assistant.doctor.observe_system import (
 from assistant.doctor.records import (
     DiskSeen,
     EnvironmentSeen,
+    FasterModel,
     IndexSeen,
     ModelSeen,
     Observations,
@@ -57,6 +58,9 @@ MOST_UPSTREAM: Final = 12
 Alternatives = Callable[[str], tuple[ModelFacts, ...]]
 """Gives the other quantizations of a model by its name; () when none are known."""
 
+Suggest = Callable[[Machine], FasterModel | None]
+"""Gives the chat model that is recommended for speed on a machine."""
+
 ReadManifest = Callable[["ModelName"], "RegistryModel"]
 
 
@@ -79,6 +83,7 @@ def observe(
     offline: bool = False,
     alternatives: Alternatives = lambda _name: (),
     read_manifest: ReadManifest | None = None,
+    suggest: Suggest = lambda _machine: None,
     world: World | None = None,
 ) -> Observations:
     """Return everything seen.
@@ -104,6 +109,9 @@ def observe(
     if address is not None:
         seen = _with_server(seen, address, gaps, offline=offline)
     seen = _with_alternatives(seen, alternatives)
+    if machine is not None and not machine.usable_accelerators and (seen.loaded or asked):
+        faster = _guard(gaps, "the recommendation", lambda: suggest(machine), None)
+        seen = replace(seen, faster=faster)
     if read_manifest is not None:
         seen = replace(seen, upstream=_upstream(seen, read_manifest))
     return replace(seen, gaps=tuple(gaps))
@@ -257,7 +265,7 @@ def _model(client: OllamaClient, model: InstalledModel) -> ModelSeen:
 
     seen = ModelSeen(model.name, model.digest, model.size_bytes)
     try:
-        shown = client.show(model.name)
+        shown = client.show_with_arrays(model.name)
     except AssistantError as error:
         return replace(seen, why=error.message.removesuffix("."))
     seen = replace(
@@ -312,9 +320,12 @@ def _upstream(seen: Observations, read: ReadManifest) -> dict[str, Upstream]:
     from assistant.provision.upstream import ask_upstream
 
     histories = seen.ledger.aliases if seen.ledger is not None else ()
-    names = [history.entry.model for history in histories if history.entry is not None]
+    entries = [history.entry for history in histories if history.entry is not None]
+    names = [entry.model for entry in entries]
     if seen.asked is not None:
-        names = [name for name in names if name_key(name) == name_key(seen.asked)]
+        wanted = name_key(seen.asked)
+        named = (e for e in entries if wanted in (name_key(e.alias), name_key(e.model)))
+        names = [entry.model for entry in named]
         model = seen.model(seen.asked)
         is_alias = seen.ledger is not None and seen.ledger.of_alias(seen.asked) is not None
         if not names and model is not None and not model.in_cloud and not is_alias:

@@ -203,13 +203,22 @@ class IndexSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class FasterModel:
+    """The chat model that is recommended here for its speed, and the speed expected of it."""
+
+    model: str
+    tokens_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Observations:
     """Everything seen in one look.
 
     `machine` is the server's computer, None when that is another one and was not described.
     `asked` is the model the person named. `models` are the installed ones that were looked at,
     None when the server could not be asked; `loaded` likewise. `gaps` are what could not be
-    seen. `upstream` has what registries say of models, by name.
+    seen. `upstream` has what registries say of models, by name. `faster` is looked for only where
+    a model is, or would be, on the CPU of a machine without a GPU.
     """
 
     server: ServerSeen = ServerSeen()
@@ -224,6 +233,7 @@ class Observations:
     upstream: Mapping[str, Upstream] = field(default_factory=dict)
     asked: str | None = None
     gaps: tuple[Unavailable, ...] = ()
+    faster: FasterModel | None = None
 
     def model(self, name: str) -> ModelSeen | None:
         """Return an installed model by its name; `:latest` may be left out, case is ignored."""

@@ -75,6 +75,9 @@ def observations_to_dict(seen: Observations) -> dict[str, Any]:
             for name, said in seen.upstream.items()
         },
         "machine": None if seen.machine is None else machine_to_dict(seen.machine),
+        "faster": None
+        if seen.faster is None
+        else {"model": seen.faster.model, "tokens_per_s": seen.faster.tokens_per_s},
         "gaps": [{"what": gap.what, "why": gap.why} for gap in seen.gaps],
     }
 

@@ -55,8 +55,17 @@ class Drift:
     @property
     def has_moved(self) -> bool:
         """True when anything at all is known to be different from the ledger."""
-        moved = self.base_state in {"moved", "missing"} or self.upstream in {"moved", "absent"}
-        return self.is_broken or moved
+        return self.has_moved_here or self.has_moved_upstream
+
+    @property
+    def has_moved_here(self) -> bool:
+        """True when the alias or its base is known to be another on the server, or gone."""
+        return self.is_broken or self.base_state in {"moved", "missing"}
+
+    @property
+    def has_moved_upstream(self) -> bool:
+        """True when the registry has other weights for the tag, or no longer has it."""
+        return self.upstream in {"moved", "absent"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,14 @@ from difflib import get_close_matches
 from assistant.errors import UnknownModelError
 from assistant.ollama.records import InstalledModel, LoadedModel
 from assistant.provision.drift import Drift, drift_of, installed_as, name_key
-from assistant.provision.records import AliasHistory, Ledger, LedgerEntry, alias_of
+from assistant.provision.records import (
+    ALIAS_PREFIX,
+    CANDIDATE_TAG,
+    AliasHistory,
+    Ledger,
+    LedgerEntry,
+    alias_of,
+)
 from assistant.recommend.roles import ALIASES, ROLE_NAMES
 
 
@@ -18,8 +25,9 @@ class ListedModel:
     """One name on the server, in the ledger, or both.
 
     `entry` is what setup made under that name; `base_of` are the aliases made from it,
-    `backup_of` the alias whose place it had before setup. `installed` is None when the server
-    lacks it or was not asked, `drift` None when it was not asked.
+    `backup_of` the alias whose place it had before setup, `candidate_of` the one that it was
+    tried for and then left over. `installed` is None when the server lacks it or was not asked,
+    `drift` None when it was not asked.
     """
 
     name: str
@@ -28,6 +36,7 @@ class ListedModel:
     entry: LedgerEntry | None = None
     base_of: tuple[str, ...] = ()
     backup_of: str | None = None
+    candidate_of: str | None = None
     drift: Drift | None = None
 
     @property
@@ -87,6 +96,7 @@ def inventory(
                     loaded=in_memory.get(key),
                     base_of=aliases_from(ledger, model.name),
                     backup_of=backed_up(ledger, model.name),
+                    candidate_of=candidate_of(model.name),
                 )
             )
     return tuple(rows)
@@ -117,6 +127,21 @@ def backed_up(ledger: Ledger, name: str) -> str | None:
     """Return the alias whose model from before setup is kept under this name, or None."""
     key = name_key(name)
     return next((h.alias for h in ledger.aliases if h.backup and name_key(h.backup) == key), None)
+
+
+def candidate_of(name: str) -> str | None:
+    """Return the alias that a name is a candidate of (`assistant-chat:next`), or None."""
+    alias, _, tag = name.lower().rpartition(":")
+    is_candidate = tag == CANDIDATE_TAG and alias.startswith(ALIAS_PREFIX)
+    return name[: len(alias)] if is_candidate else None
+
+
+def near_roles(text: str) -> list[str]:
+    """Return the roles that a word without a tag or a path may be a misspelling of, best first."""
+    word = text.strip().lower()
+    if role_named(word) is not None or not word.isalpha():
+        return []
+    return get_close_matches(word, ROLE_NAMES, n=2, cutoff=0.7)
 
 
 def role_named(text: str) -> str | None:

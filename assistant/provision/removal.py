@@ -19,7 +19,7 @@ from assistant.provision.drift import installed_as, name_key
 from assistant.provision.inventory import Target, aliases_from, backed_up
 from assistant.provision.ledger import read_ledger, without_alias, write_ledger
 from assistant.provision.records import Ledger
-from assistant.provision.undo import without_backup
+from assistant.provision.undo import lost_rollbacks, without_backup
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,9 @@ class Removal:
     an alias that can then no longer get back what stood there before setup. `frees_bytes` is
     what the disk gains, None when it cannot be told; `shared_with` are names that stay and use
     the same files. `base_kept_for` are the names because of which the base model stays, though
-    it was asked for; `made_from_it` the aliases that keep working without it. `kept_backup`
-    stays on the server and can be brought back.
+    it was asked for; `made_from_it` the aliases that keep working without it. `ends_rollback_of`
+    are the roles (aliases without a role) whose version before could then not be made again.
+    `kept_backup` stays on the server and can be brought back.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Removal:
     frees_bytes: int | None = None
     shared_with: tuple[str, ...] = ()
     made_from_it: tuple[str, ...] = ()
+    ends_rollback_of: tuple[str, ...] = ()
     kept_backup: str | None = None
     loaded: bool = False
 
@@ -90,6 +92,7 @@ def plan_removal(
         frees_bytes=files.freed(going, staying),
         shared_with=tuple(dict.fromkeys(u for m in going for u in files.users(m, staying))),
         made_from_it=() if target.history is not None else aliases_from(ledger, target.name),
+        ends_rollback_of=_ended(client, ledger, target, installed, staying),
         kept_backup=target.history.backup if target.history is not None else None,
         loaded=any(name_key(model.name) in loaded for model in going),
     )
@@ -114,6 +117,22 @@ def remove(client: OllamaClient, removal: Removal, *, folder: Path | None = None
     if removal.backup_of is not None:
         ledger = without_backup(ledger, removal.backup_of)
     write_ledger(ledger, folder)
+
+
+def _ended(
+    client: OllamaClient,
+    ledger: Ledger,
+    target: Target,
+    installed: Sequence[InstalledModel],
+    staying: Sequence[InstalledModel],
+) -> tuple[str, ...]:
+    """Return whose rollback works now and would not with what stays; the target's own ends."""
+    lost = set(lost_rollbacks(client, ledger, staying))
+    if lost:
+        lost -= set(lost_rollbacks(client, ledger, installed))
+    if target.history is not None:
+        lost.discard(target.history.alias)
+    return tuple(h.role or h.alias for h in ledger.aliases if h.alias in lost)
 
 
 class _Files:

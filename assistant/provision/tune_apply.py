@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -216,7 +216,10 @@ def apply_variant(
     candidate = candidate_name(_tuned(variant.model))
     try:
         for num_ctx in variant.contexts:
-            done = _try(run, candidate, num_ctx, folder)
+            if run.attempts:
+                run.on_step(_told_before_retry(run.attempts[-1], num_ctx))
+            with _speaking_of(planned_name(variant, num_ctx), candidate):
+                done = _try(run, candidate, num_ctx, folder)
             if done is not None:
                 return replace(done, attempts=tuple(run.attempts))
     finally:
@@ -226,6 +229,21 @@ def apply_variant(
         f"({'; '.join(f'{each.num_ctx}: {each.why}' for each in run.attempts)}).",
         hint="Something else may use the GPU: assistant doctor",
     )
+
+
+@contextlib.contextmanager
+def _speaking_of(name: str, candidate: str) -> Iterator[None]:
+    """Let errors name what is being made in place of the candidate, which is soon gone."""
+    try:
+        yield
+    except AssistantError as error:
+        error.message = error.message.replace(candidate, name)
+        error.hint = error.hint.replace(candidate, name) if error.hint else None
+        raise
+
+
+def _told_before_retry(attempt: Attempt, num_ctx: int) -> str:
+    return f"with {attempt.num_ctx:,} tokens {attempt.why}; trying {num_ctx:,}"
 
 
 def _try(run: _Run, candidate: str, num_ctx: int, folder: Path | None) -> Applied | None:
@@ -269,7 +287,8 @@ def _measure(run: _Run, candidate: str, num_ctx: int, expected: Expectation) -> 
     except (OutOfMemoryError, LoadFailedError) as error:
         if num_ctx == variant.contexts[-1]:
             raise
-        run.attempts.append(Attempt(num_ctx, error.message.rstrip(".")))
+        name = planned_name(variant, num_ctx)
+        run.attempts.append(Attempt(num_ctx, error.message.replace(candidate, name).rstrip(".")))
         return None
     if variant.as_it_lands or lands_as_planned(expected, measured):
         return measured

@@ -56,6 +56,7 @@ class TuneTable:
     """Everything that `assistant tune` shows.
 
     `num_ctx` is the context that the rows are estimated at: the one asked for, or a proposal.
+    `asked_num_ctx` is what was asked for, which the trained context may have cut; else None.
     `wanted_type` is the cache type asked for, `server_type` the one that the server uses.
     `best_num_ctx` is the context of the best row: `num_ctx`, or a shorter one.
     """
@@ -71,6 +72,12 @@ class TuneTable:
     grid: tuple[GridCell, ...]
     best_num_ctx: int | None = None
     trained_num_ctx: int | None = None
+    asked_num_ctx: int | None = None
+
+    @property
+    def is_lowered(self) -> bool:
+        """True when more was asked for than the model was trained for."""
+        return self.asked_num_ctx is not None and self.asked_num_ctx > self.num_ctx
 
     @property
     def best(self) -> TuneRow | None:

@@ -138,6 +138,49 @@ def plan_rollback(client: OllamaClient, ledger: Ledger, history: AliasHistory) -
     return replace(plan, then=history.before, source=source)
 
 
+def lost_rollbacks(
+    client: OllamaClient, ledger: Ledger, installed: Sequence[InstalledModel]
+) -> tuple[str, ...]:
+    """Return the aliases whose version before can no longer be made from these models.
+
+    `installed` is what the server lists, or would list.
+
+    Raises:
+        OllamaError: the server does not answer.
+    """
+    return tuple(
+        history.alias
+        for history in ledger.aliases
+        if rollback_kind(history) == "version"
+        and history.before is not None
+        and not _can_be_made(client, ledger, history, history.before, installed)
+    )
+
+
+def is_base_gone(entry: LedgerEntry, installed: Sequence[InstalledModel]) -> bool:
+    """Return whether the model that a version was made from is no longer listed, by any name."""
+    if installed_as(entry.model, installed) is not None:
+        return False
+    return not any(same_digest(model.digest, entry.digest) for model in installed)
+
+
+def _can_be_made(
+    client: OllamaClient,
+    ledger: Ledger,
+    history: AliasHistory,
+    then: LedgerEntry,
+    installed: Sequence[InstalledModel],
+) -> bool:
+    in_place = installed_as(history.alias, installed)
+    if in_place is not None and same_digest(in_place.digest, then.alias_digest):
+        return True
+    try:
+        _source(client, ledger, history, then, installed)
+    except CannotRollBackError:
+        return False
+    return True
+
+
 def roll_back(
     client: OllamaClient,
     plan: Rollback,

@@ -11,9 +11,11 @@ import pytest
 
 from assistant.cli.doctor import doctor
 from assistant.cli.main import cli
+from assistant.ollama.client import OllamaClient
 from assistant.units import GIB
 from tests.running import CommandResult
 from tests.support.fake_ollama import Fault, Gpu, OllamaServer, library_model
+from tests.support.provisioned import set_up
 
 RunCli = Callable[..., CommandResult]
 
@@ -130,7 +132,7 @@ def test_a_bundle_says_what_is_inside_and_overwrites_nothing(
     path = tmp_path / "report.zip"
     result = run_cli("doctor", "--machine", CARD, "--offline", "--bundle", str(path))
     assert result.exit_code == 1
-    assert f"Wrote {path}, which holds:" in result.stderr
+    assert f"Wrote {path}, which holds:" in " ".join(result.stderr.split())
     assert "nothing of: prompts, Modelfiles" in result.stderr
     with zipfile.ZipFile(path) as archive:
         assert sorted(archive.namelist()) == ["doctor.json", "doctor.txt"]
@@ -166,3 +168,65 @@ def test_a_server_elsewhere_is_not_judged_by_this_computer(
     assert observed["machine"] is None
     assert observed["server"]["reachable"] is None
     assert result.exit_code == 0
+
+
+def test_a_role_is_the_model_that_was_set_up_for_it(run_cli: RunCli, server: OllamaServer) -> None:
+    asked = ("doctor", "chat", "--machine", CARD, "--offline")
+    none = run_cli(*asked)
+    assert none.exit_code == 2
+    assert none.stderr == (
+        "Error: nothing is set up for the role 'chat'.\n"
+        "Set it up with: assistant setup --role chat\n"
+    )
+    with OllamaClient(server.address) as client:
+        set_up(client, "chat", "qwen3:8b", num_ctx=8192)
+    result = run_cli(*asked)
+    assert result.stderr == "chat: assistant-chat\n"
+    assert "ollama pull" not in result.stdout
+    observed = run_cli(*asked, "--json").json["data"]["observed"]
+    assert observed["asked"] == "assistant-chat"
+
+
+def test_right_after_a_setup_without_a_gpu_nothing_is_wrong(
+    run_cli: RunCli, server: OllamaServer
+) -> None:
+    words = "CPU only, 16GB RAM"
+    with OllamaClient(server.address) as client:
+        set_up(client, "chat", "qwen3:8b", num_ctx=8192)
+        client.delete("qwen3:14b")
+    server.runners.gpu = None
+    server.load("assistant-chat", 8192)
+    result = run_cli("doctor", "--machine", words, "--offline", "--json")
+    findings = result.json["data"]["findings"]
+    here = {"models-elsewhere", "data-not-writable"}  # about the computer that runs the test
+    assert [f for f in findings if f["level"] != "ok" and f["id"] not in here] == []
+    assert "assistant-chat on the CPU" in {f["what"] for f in findings}
+
+
+def test_a_slow_model_on_the_cpu_is_compared_with_what_recommend_names(
+    run_cli: RunCli, server: OllamaServer
+) -> None:
+    words = "CPU only, 32GB RAM DDR4-3200"
+    best = run_cli("recommend", "--role", "chat", "--prefer", "speed", "--machine", words, "--json")
+    named = best.json["data"]["picks"][0]["model"]
+    result = run_cli("doctor", "qwen3:14b", "--machine", words, "--offline", "--json")
+    (found,) = [f for f in result.json["data"]["findings"] if f["id"] == "on-cpu"]
+    assert found["fix"] == "assistant recommend --role chat --prefer speed"
+    assert found["gain"].startswith(f"{named}, about ")
+
+
+@pytest.mark.parametrize("width", [80, 60, 40])
+def test_nothing_is_wider_than_the_terminal(
+    run_cli: RunCli,
+    server: OllamaServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    width: int,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.chdir(tmp_path)
+    server.load("qwen3:14b", 32768)
+    result = run_cli("doctor", "--machine", CARD, "--offline", "--bundle", "report.zip")
+    assert result.exit_code == 1
+    lines = (result.stdout + result.stderr).splitlines()
+    assert [line for line in lines if len(line) > width] == []

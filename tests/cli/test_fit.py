@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from assistant.ollama.client import OllamaClient
 from tests.contract.recorded_server import serving
+from tests.support.fake_ollama import OllamaServer, library_model
 from tests.support.gguf_bytes import small_model
+from tests.support.provisioned import set_up
 from tests.support.registry_server import running_registry
 
 RTX_3060 = "RTX 3060 12GB, 32GB RAM"
@@ -182,6 +185,45 @@ def test_a_model_of_the_server_only_is_asked_of_the_server(
         result = run_cli("fit", "my-model", "--machine", RTX_3060, "--offline", "--json")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.json["data"]["estimates"][0]["source"] == "server"
+
+
+def test_what_is_on_the_server_is_not_downloaded_but_tuned(
+    run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving("version", "show_smollm2") as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.host)
+        shown = run_cli("fit", "my-model", "--machine", RTX_3060, "--offline").stdout
+    assert "download" not in shown
+    assert "ollama pull" not in shown
+    assert shown.splitlines()[-1] == "Next: assistant tune my-model"
+
+
+def test_a_role_is_the_model_that_was_set_up_for_it(
+    run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("fit", "chat", "--machine", RTX_3060, "--offline")
+    none = run_cli(*asked)
+    assert none.exit_code == 2
+    assert none.stderr == (
+        "Error: nothing is set up for the role 'chat'.\n"
+        "Set it up with: assistant setup --role chat\n"
+    )
+    library = [library_model("qwen3:8b")]
+    with OllamaServer(library=library, installed=["qwen3:8b"]) as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.host)
+        with OllamaClient(server.address) as client:
+            set_up(client, "chat", "qwen3:8b", num_ctx=16384)
+        done = run_cli(*asked)
+        near = run_cli("fit", "chta", "--machine", RTX_3060)
+    assert done.stderr == "chat: assistant-chat\n"
+    assert done.stdout.startswith("assistant-chat (Q4_K_M) fits on the GPU with 16,384 tokens")
+    assert done.stdout.endswith("Next: assistant tune assistant-chat\n")
+    assert near.exit_code == 2
+    assert "there is no role and no model 'chta'" in near.stderr
+    assert "Did you mean: assistant fit chat?" in near.stderr
+    gone = run_cli(*asked)
+    assert "chat: qwen3:8b, since no server here shows assistant-chat" in gone.stderr
+    assert gone.stdout.startswith("qwen3:8b (Q4_K_M")
 
 
 def test_a_damaged_file_is_one_sentence(run_cli: RunCli, tmp_path: Path) -> None:

@@ -223,6 +223,14 @@ def test_measured_runs_are_a_line() -> None:
     assert "Measured here" not in render_machine(WORKSTATION)
 
 
+def test_a_model_that_was_measured_twice_is_there_once_with_its_newest_run() -> None:
+    older = dataclasses.replace(RUN, num_ctx=4096, decode_tokens_per_s=11.0)
+    again = dataclasses.replace(RUN, model="Gemma4:12b", decode_tokens_per_s=29.0)
+    machine = dataclasses.replace(WORKSTATION, measured_runs=(older, RUN, again))
+    shown = " ".join(render_machine(machine).split())
+    assert "Measured here: Gemma4:12b 29.0 tokens/s (2026-11-27)." in shown
+
+
 def test_runs_measured_here_are_shown_and_used(run_cli: RunCli) -> None:
     keep_run(data_folder(), detect_this_machine(), RUN)
     keep_run(data_folder(), Machine(cpu=Cpu("another one")), RUN)

@@ -119,6 +119,19 @@ def test_a_role_is_what_setup_made_of_it(run_cli: RunCli, own_world: Path) -> No
     assert other.json["data"]["origin"] == "computed"
 
 
+def test_a_role_misspelt_is_met_with_the_role_and_no_registry_is_asked(
+    run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_args: object, **_more: object) -> None:
+        raise AssertionError("a registry was asked")
+
+    monkeypatch.setattr("assistant.cli.model_sources._Registry.read", asked)
+    result = run_cli("modelfile", "chta", "--machine", RTX_3060)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "there is no role and no model 'chta'" in result.stderr
+    assert "Did you mean: assistant modelfile chat?" in result.stderr
+
+
 def test_it_is_written_to_a_new_file_only(
     run_cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

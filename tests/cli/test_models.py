@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import re
@@ -21,7 +22,7 @@ from assistant.models.names import parse_model_name
 from assistant.models.registry_cache import RegistryCache
 from assistant.ollama.client import OllamaClient
 from assistant.paths import cache_folder, data_folder
-from assistant.provision.ledger import read_ledger
+from assistant.provision.ledger import read_ledger, with_entry, write_ledger
 from tests.running import CommandResult
 from tests.support.fake_ollama import (
     ALL_MINILM,
@@ -276,10 +277,13 @@ def test_check_compares_with_the_registry(provisioned: OllamaServer, run_cli: Ru
     upstream("all-minilm", ALL_MINILM.weights.digest)
     shown = run_cli("models", "check")
     assert shown.exit_code == 0
-    assert shown.stdout.startswith("2 of 3 aliases moved since setup.")
+    assert shown.stdout.startswith(
+        "Nothing moved on the server; 2 of 3 aliases have something else upstream.\n"
+    )
     assert "ollama pull qwen3:8b, then: assistant setup --role chat" in shown.stdout
     found = run_cli("models", "check", "--json").json["data"]
     assert [each["upstream"] for each in found["aliases"]] == ["moved", "moved", "same"]
+    assert (found["moved"], found["moved_upstream"]) == (0, 2)
     offline = run_cli("models", "check", "--offline", "--json").json["data"]
     assert [each["upstream"] for each in offline["aliases"]] == ["not_asked"] * 3
 
@@ -308,6 +312,20 @@ def test_check_sees_a_base_that_was_pulled_anew(provisioned: OllamaServer, run_c
     assert "qwen3:8b was pulled or made again" in shown.stdout
 
 
+def test_the_headline_of_a_check_counts_what_the_table_shows(
+    provisioned: OllamaServer, run_cli: RunCli
+) -> None:
+    upstream("qwen3:8b", f"sha256:{'e' * 64}")
+    with OllamaClient(provisioned.address) as client:
+        client.delete("all-minilm")
+    shown = run_cli("models", "check")
+    assert shown.stdout.startswith(
+        "1 of 3 aliases moved since setup, and 2 have something else upstream.\n"
+    )
+    assert shown.stdout.count("  missing ") == 1
+    assert shown.stdout.count("  moved\n") == 2
+
+
 def test_remove_an_alias_and_its_base(provisioned: OllamaServer, run_cli: RunCli) -> None:
     both = run_cli("models", "remove", "code", "--with-base", "--yes", "--json").json["data"]
     assert (both["removed"], both["names"]) == (True, ["assistant-code:latest"])
@@ -332,6 +350,153 @@ def test_remove_says_that_an_alias_keeps_working(
     assert "next to nothing" in shown.stdout
     assert provisioned.manifest("assistant-chat") is not None
     assert "qwen3:8b is no longer on the server" in run_cli("models", "check", "--offline").stdout
+
+
+NEEDED = "assistant rollback chat would no longer work."
+
+
+def test_removing_what_a_rollback_needs_is_said_before(
+    provisioned: OllamaServer, run_cli: RunCli
+) -> None:
+    dry = run_cli("models", "remove", "smollm2:135m", "--dry-run")
+    assert NEEDED in " ".join(dry.stdout.split())
+    data = run_cli("models", "remove", "smollm2:135m", "--dry-run", "--json").json["data"]
+    assert data["ends_rollback_of"] == ["chat"]
+    _, out, err = at_a_terminal("n\n", "models", "remove", "smollm2:135m")
+    assert out == "Nothing was changed.\n"
+    assert NEEDED in " ".join(err.partition("Remove it?")[0].split())
+    for other in ("qwen3:8b", "gemma3:270m", "code"):
+        data = run_cli("models", "remove", other, "--dry-run", "--json").json["data"]
+        assert data["ends_rollback_of"] == [], other
+
+
+def test_a_copy_of_the_base_keeps_a_rollback_possible(
+    provisioned: OllamaServer, run_cli: RunCli
+) -> None:
+    with OllamaClient(provisioned.address) as client:
+        client.copy("smollm2:135m", "spare")
+    data = run_cli("models", "remove", "smollm2:135m", "--yes", "--json").json["data"]
+    assert data["ends_rollback_of"] == []
+    assert "base gone" not in run_cli("models", "history", "chat").stdout
+    assert run_cli("rollback", "chat", "--yes").exit_code == 0
+
+
+def test_a_version_without_its_base_is_marked(provisioned: OllamaServer, run_cli: RunCli) -> None:
+    assert "base gone" not in run_cli("models", "history").stdout
+    run_cli("models", "remove", "smollm2:135m", "--yes")
+    history = " ".join(run_cli("models", "history", "chat").stdout.split())
+    assert "31.4 t/s before, base gone 2 2026-11-21" in history
+    assert "31.4 t/s in use assistant rollback chat cannot bring back smollm2:135m" in history
+    listed = " ".join(run_cli("rollback").stdout.split())
+    assert "cannot bring back smollm2:135m (Q4_1) at 2k: its base is gone" in listed
+    found = run_cli("models", "history", "chat", "--json").json["data"]["aliases"][0]
+    assert [each["base_on_server"] for each in found["versions"]] == [False, True]
+    assert found["rollback_works"] is False
+    works = {
+        r["alias"]: r["works"] for r in run_cli("rollback", "--json").json["data"]["rollbacks"]
+    }
+    assert works == {
+        "assistant-chat": False, "assistant-code": True, "assistant-embeddings": True,
+    }  # fmt: skip
+    provisioned.stop()
+    silent = run_cli("models", "history", "chat", "--json").json["data"]["aliases"][0]
+    assert silent["versions"][0]["base_on_server"] is None
+    assert silent["rollback_works"] is None
+
+
+def test_two_versions_of_one_day_are_told_apart(server: OllamaServer, run_cli: RunCli) -> None:
+    with OllamaClient(server.address) as client:
+        set_up(client, "chat", "qwen3:8b", num_ctx=8192, at="2026-11-20T10:00:00+00:00")
+        entry = set_up(client, "chat", "qwen3:8b", num_ctx=16384, at="2026-11-20T10:41:00+00:00")
+    smaller = dataclasses.replace(
+        entry, modelfile=f"{entry.modelfile}# again\n", created_at="2026-11-20T11:02:00+00:00",
+        estimate={"kv_cache_type": "q8_0"},
+    )  # fmt: skip
+    write_ledger(with_entry(read_ledger(), smaller))
+    lines = run_cli("models", "history", "chat").stdout.splitlines()
+    assert "2026-11-20 10:00" in lines[2]
+    assert "2026-11-20 10:41" in lines[3]
+    assert "2026-11-20 11:02" in lines[4]
+    assert " 8k " in lines[2]
+    assert " 16k  " in lines[3]
+    assert " 16k q8_0 " in lines[4]
+
+
+def test_what_was_measured_is_one_figure_in_list_and_history(
+    provisioned: OllamaServer, run_cli: RunCli
+) -> None:
+    for arguments in (("models", "list"), ("models", "history", "embeddings")):
+        row = next(s for s in run_cli(*arguments).stdout.splitlines() if "all-minilm" in s)
+        assert "400 t/s" in row
+
+
+def test_a_left_over_candidate_is_marked(provisioned: OllamaServer, run_cli: RunCli) -> None:
+    with OllamaClient(provisioned.address) as client:
+        client.copy("gemma3:270m", "assistant-chat:next")
+    shown = run_cli("models", "list")
+    listed = " ".join(shown.stdout.split())
+    assert "assistant-chat:next 0.3 GB Q4_K_M left over, the next setup removes it" in listed
+    rows = {row["name"]: row for row in run_cli("models", "list", "--json").json["data"]["models"]}
+    assert rows["assistant-chat:next"]["candidate_of"] == "assistant-chat"
+    assert rows["gemma3:270m"]["candidate_of"] is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("rm", "assistant models remove"), ("ls", "assistant models list"),
+        ("lst", "assistant models list"), ("histroy", "assistant models history"),
+        ("info", "assistant models show"),
+    ],
+)  # fmt: skip
+def test_a_command_that_is_not_there_says_which_was_meant(
+    typed: str, meant: str, run_cli: RunCli
+) -> None:
+    shown = run_cli("models", typed, "x")
+    assert shown.exit_code == 2
+    assert f"no such command {typed!r}. Did you mean: {meant}?" in " ".join(shown.stderr.split())
+    nothing = run_cli("models", "xyzzy")
+    assert nothing.exit_code == 2
+    assert "Did you mean" not in nothing.stderr
+
+
+@pytest.mark.parametrize("width", [80, 60, 40])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["models", "list"],
+        ["models", "list", "qwen3"],
+        ["models", "list", "xyzzy"],
+        ["models", "show", "chat"],
+        ["models", "show", "embeddings"],
+        ["models", "show", "gemma3:270m"],
+        ["models", "history"],
+        ["models", "check"],
+        ["models", "remove", "qwen3:8b", "--dry-run"],
+        ["models", "remove", "embeddings", "--yes"],
+        ["rollback"],
+        ["rollback", "chat", "--yes"],
+        ["rollback", "embeddings", "--dry-run"],
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_wider_than_the_terminal(
+    arguments: list[str],
+    width: int,
+    provisioned: OllamaServer,
+    run_cli: RunCli,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    upstream("qwen3:8b", f"sha256:{'e' * 64}")
+    upstream("all-minilm", ALL_MINILM.weights.digest)
+    with OllamaClient(provisioned.address) as client:
+        client.copy("gemma3:270m", "assistant-chat:next")
+    provisioned.load("assistant-chat")
+    shown = run_cli(*arguments)
+    assert shown.exit_code == 0
+    lines = (shown.stdout + shown.stderr).splitlines()
+    assert [line for line in lines if len(line) > width] == []
 
 
 def test_rollback_and_what_it_says(provisioned: OllamaServer, run_cli: RunCli) -> None:

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from assistant.ollama.client import OllamaClient
 from assistant.paths import data_folder
 from assistant.provision.ledger import read_ledger
 from assistant.units import GIB
 from tests.support.fake_ollama import Fault, Gpu, OllamaServer, library_model
 from tests.support.gguf_bytes import small_model
+from tests.support.provisioned import set_up
 
 RTX_3060 = "RTX 3060 12GB, 32GB RAM"
 QWEN = "qwen3:14b"
@@ -61,9 +63,108 @@ def test_text(run_cli: RunCli, snapshot: SnapshotAssertion, case: str) -> None:
     done = run_cli("tune", *CASES[case])
     assert done.exit_code == 0
     assert done.stderr == ""
-    lines = [line for line in done.stdout.splitlines() if not line.startswith("Next")]
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, done.stdout.splitlines())) <= 80
     assert done.stdout == snapshot
+
+
+def test_what_is_on_the_server_here_is_tuned_and_the_rest_is_pulled_first(
+    run_cli: RunCli, server: OllamaServer
+) -> None:
+    here = run_cli("tune", QWEN, "--num-ctx", "2k").stdout.splitlines()
+    assert here[-1] == f"Next: assistant tune {QWEN} --num-ctx 2048 --apply"
+    there = run_cli("tune", "llama3.1:8b", "--num-ctx", "2k").stdout.splitlines()
+    assert there[-2:] == [
+        "Next: ollama pull llama3.1:8b",
+        "Then: assistant tune llama3.1:8b --num-ctx 2048 --apply",
+    ]
+    server.stop()
+    assert run_cli("tune", QWEN, "--num-ctx", "2k").stdout.splitlines()[-2] == (
+        f"Next: ollama pull {QWEN}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "quant", "said"),
+    [
+        ("llama3.1:8b", "garbage", "'garbage' is not a quantization level"),
+        ("llama3.1:8b", "q1_K_S", "not to be had as Q1_K_S"),
+        ("mine", "garbage", "'garbage' is not a quantization level"),
+        ("mine", "q8_0", "mine is Q4_K_M on the server, and no Q8_0 of it is known"),
+        ("7B", "garbage", "'garbage'"),
+    ],
+)
+def test_a_quantization_that_is_none_is_an_error_for_every_model(
+    run_cli: RunCli, server: OllamaServer, model: str, quant: str, said: str
+) -> None:
+    with OllamaClient(server.address) as client:
+        client.copy(QWEN, "mine")
+    done = run_cli("tune", model, "--quant", quant, "--offline")
+    assert done.exit_code == 2
+    assert said in " ".join(done.stderr.split())
+    assert run_cli("tune", "mine", "--quant", "q4_K_M", "--offline").exit_code == 0
+
+
+def test_a_context_above_the_trained_one_is_said_to_be_lowered(
+    run_cli: RunCli, server: OllamaServer
+) -> None:
+    asked = ("tune", "nomic-embed-text", "--num-ctx", "64k", "--machine", RTX_3060)
+    shown = run_cli(*asked)
+    assert "trained for 2,048 tokens, so num_ctx is lowered to that" in shown.stdout.replace(
+        "\n", " "
+    )
+    data = run_cli(*asked, "--json").json["data"]
+    assert (data["asked_num_ctx"], data["num_ctx"]) == (65_536, 2048)
+    plan = run_cli(*asked, "--apply", "--dry-run").stdout
+    assert "num_ctx 2048 (not 65536: it was trained for 2048)" in " ".join(plan.split())
+
+
+def test_a_role_is_the_model_that_was_set_up_for_it(run_cli: RunCli, server: OllamaServer) -> None:
+    with OllamaClient(server.address) as client:
+        set_up(client, "chat", QWEN)
+    done = run_cli("tune", "chat", "--num-ctx", "2k", "--offline")
+    assert done.exit_code == 0
+    assert done.stderr == "chat: assistant-chat\n"
+    assert done.stdout.endswith("Next: assistant tune assistant-chat --num-ctx 2048 --apply\n")
+    none = run_cli("tune", "coding", "--offline")
+    assert none.exit_code == 2
+    assert none.stderr == (
+        "Error: nothing is set up for the role 'code'.\n"
+        "Set it up with: assistant setup --role code\n"
+    )
+    near = run_cli("tune", "chta")
+    assert near.exit_code == 2
+    assert "Did you mean: assistant tune chat?" in near.stderr
+
+
+@pytest.mark.parametrize("width", [80, 60, 40])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (QWEN,),
+        ("llama3.1:8b", "--num-ctx", "64k", "--kv-cache-type", "q8_0"),
+        (QWEN, "--apply", "--dry-run", "--kv-cache-type", "q8_0", "--num-ctx", "16k"),
+        (QWEN, "--apply", "--dry-run", "--role", "code", "--num-ctx", "2k"),
+        (QWEN, "--apply", "--yes"),
+        ("llama3.1:8b", "--quant", "q1_K_S"),
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_wider_than_the_terminal(
+    run_cli: RunCli,
+    server: OllamaServer,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    width: int,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    server.memory_of = lambda _name, num_ctx: (
+        (10 * GIB, 10 * GIB) if num_ctx < 8192 else (11 * GIB, 7 * GIB)
+    )
+    done = run_cli("tune", *arguments, "--machine", RTX_3060)
+    too_wide = [s for s in (done.stdout + done.stderr).splitlines() if len(s) > width]
+    words = [line.removeprefix("#").split() for line in too_wide]
+    assert [each for each in words if len(each) > 1] == [], "a path or an address is one word"
+    assert all(each[0].startswith(("https://", str(data_folder()))) for each in words)
 
 
 def test_json_has_the_rows_and_the_grid(run_cli: RunCli) -> None:
@@ -169,7 +270,7 @@ def test_what_was_made_says_how_to_use_and_undo_it(run_cli: RunCli, server: Olla
     assert done.exit_code == 0
     assert "100 % GPU, 4,096 tokens" in " ".join(done.stdout.split())
     last = done.stdout.splitlines()[-1]
-    assert last == "Use it: ollama run mine     Undo: assistant models remove mine"
+    assert last == "Use it: ollama run mine      Undo: assistant models remove mine"
     assert "Creates mine from qwen3:14b with num_ctx 4096" in " ".join(done.stderr.split())
 
 
@@ -249,6 +350,10 @@ def test_a_model_on_the_cpu_against_the_estimate_is_tried_with_less(
     done = run_cli("tune", QWEN, "--apply", "--yes", "--machine", RTX_3060)
     assert done.exit_code == 0
     assert "8,192 tokens: 36 % of it landed on the CPU" in " ".join(done.stdout.split())
+    told = " ".join(done.stderr.split())
+    assert told.index("36 % of it landed on the CPU; trying 4,096") < told.index(
+        "with 4,096 tokens and measuring it"
+    )
     assert names(server) == {QWEN, "nomic-embed-text:latest", "assistant-tuned-qwen3-14b:4k"}
     history = read_ledger().of_alias("assistant-tuned-qwen3-14b:4k")
     assert history is not None
@@ -265,6 +370,7 @@ def test_a_model_that_cannot_be_loaded_is_tried_with_less(
     assert done["num_ctx"] == 4096
     assert [each["num_ctx"] for each in done["attempts"]] == [8192]
     assert "not enough memory" in done["attempts"][0]["why"]
+    assert ":next" not in json.dumps(done)
 
 
 @pytest.mark.parametrize(
@@ -286,6 +392,7 @@ def test_a_failure_leaves_nothing_behind(
     done = run_cli("tune", QWEN, "--apply", "--yes", "--machine", RTX_3060)
     assert done.exit_code == code
     assert done.stdout == ""
+    assert ":next" not in done.stderr
     assert names(server) == {QWEN, "nomic-embed-text:latest"}
     assert read_ledger().aliases == ()
     folder = data_folder() / "modelfiles"

@@ -10,7 +10,7 @@ import pytest
 
 from assistant.doctor.diagnose import diagnose
 from assistant.doctor.observe import World, observe
-from assistant.doctor.records import Finding, Observations
+from assistant.doctor.records import FasterModel, Finding, Observations
 from assistant.errors import RegistryError
 from assistant.machine.records import Machine
 from assistant.models.names import ModelName
@@ -22,6 +22,7 @@ from assistant.provision.records import Ledger, LedgerEntry
 from assistant.units import GIB
 from tests.support.doctor_scenes import computer, gpu
 from tests.support.fake_ollama import SMOLLM2, Fault, Gpu, OllamaServer, library_model
+from tests.support.provisioned import set_up
 
 CARD = Gpu(12 * GIB)
 FREE = computer(gpu(12 * GIB, 0))
@@ -154,7 +155,39 @@ def test_a_recorded_model_is_described_exactly(tmp_path: Path) -> None:
         assert model.facts is not None
         assert model.facts.weights.exact
         assert (model.blob_digest or "").startswith("sha256:")
-        assert by_id(seen)["on-cpu"].term == "no_gpu"
+        assert by_id(seen)["placement"].what == "smollm2:135m on the CPU"
+
+
+def test_a_faster_model_is_looked_for_only_where_a_model_is_on_the_cpu(tmp_path: Path) -> None:
+    asked = []
+
+    def suggest(machine: Machine) -> FasterModel | None:
+        asked.append(machine)
+        return FasterModel("llama3.2:1b", 50.0)
+
+    with OllamaServer(library=LIBRARY, installed=["qwen3:8b"]) as server:
+        assert look(tmp_path / "a", server, machine=computer(), suggest=suggest).faster is None
+        server.load("qwen3:8b", 4096)
+        with_gpu = look(tmp_path / "b", server, suggest=suggest)
+        assert (with_gpu.faster, asked) == (None, [])
+        seen = look(tmp_path / "c", server, machine=computer(), suggest=suggest)
+        assert (seen.faster, len(asked)) == (FasterModel("llama3.2:1b", 50.0), 1)
+        found = by_id(seen)["on-cpu"]
+        assert (found.level, found.fix) == (
+            "warning", "assistant recommend --role chat --prefer speed",
+        )  # fmt: skip
+        assert (found.gain or "").startswith("llama3.2:1b, about ")
+
+
+def test_the_registry_is_asked_about_the_base_of_a_named_alias(tmp_path: Path) -> None:
+    with OllamaServer(library=LIBRARY, installed=["qwen3:8b"], gpu=CARD) as server:
+        with OllamaClient(server.address) as client:
+            set_up(client, "chat", "qwen3:8b", num_ctx=16384)
+        moved = look(
+            tmp_path, server, asked="assistant-chat",
+            read_manifest=manifest(f"sha256:{'9' * 64}"),
+        )  # fmt: skip
+        assert by_id(moved)["upstream-moved"].level == "warning"
 
 
 def test_what_the_server_has_and_the_ledger_does_not_know(tmp_path: Path) -> None:
@@ -172,7 +205,9 @@ def test_what_the_server_has_and_the_ledger_does_not_know(tmp_path: Path) -> Non
         seen = look(tmp_path, server, read_manifest=manifest(blob))
         found = by_id(seen)
         assert found["setup"].level == "ok"
-        assert found["context-short"].fix == (
+        assert found["context"].level == "ok", "its base alone has a short context"
+        asked = by_id(look(tmp_path / "a", server, asked="qwen3:8b"))
+        assert asked["context-short"].fix == (
             "point them at assistant-chat (16,384), or set OLLAMA_CONTEXT_LENGTH"
         )
         moved = look(tmp_path / "b", server, read_manifest=manifest(f"sha256:{'9' * 64}"))

@@ -198,6 +198,8 @@ class Server:
             raise OllamaError("it does not answer.")
         return ShownModel(name, {}, quantization="Q8_0", parameter_size="1.2B")
 
+    show_with_arrays = show
+
 
 OWN = OwnModel("tiny", frozenset({"completion"}), 4096)
 

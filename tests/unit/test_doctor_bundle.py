@@ -31,16 +31,17 @@ from assistant.machine.records import Disk, MeasuredRun, OllamaServer, Unavailab
 from assistant.ollama.records import LoadedModel
 from assistant.provision.drift import Upstream
 from assistant.provision.ledger import with_entry
-from assistant.provision.records import Ledger, LedgerEntry
+from assistant.provision.records import Expectation, Ledger, LedgerEntry, Pending, RoleTarget
 from assistant.units import GB, GIB
 from tests.support.doctor_scenes import computer, facts_of, gpu, installed, scene
 
 PRIVATE = "models.acme-corp.example:5000/secret-team/merger-plan:7b"
+OTHER = "models.acme-corp.example:5000/secret-team/takeover-bid:3b"
 SECRETS = (
     "wilhelmina", "fortress-9", "acme-corp", "merger-plan", "secret-team", "203.0.113.77",
     "2001:db8::beef", "hunter2", "sk-live-abcdef123456", "hf_AbCdEfGhIjKlMnOpQr", "s3same",
     "wilhelmina@example.org", "0a:1b:2c:3d:4e:5f", "Z9y8X7w6V5u4T3s2R1q0PpOoNn", "jump.box.test",
-    "bedtime story",
+    "bedtime story", "takeover-bid",
 )  # fmt: skip
 IDENTITY = Identity(
     ("/home/wilhelmina", "/mnt/homes/wilhelmina"), ("wilhelmina",), ("fortress-9", "fortress-9.lan")
@@ -82,6 +83,10 @@ def planted() -> Observations:
         source="models.acme-corp.example:5000",
         parameters={"stop": "bedtime story"},
     )
+    target = RoleTarget(
+        "code", "assistant-code", OTHER, 8192, "FROM x", Expectation("gpu", 8192)
+    )  # fmt: skip
+    pending = Pending("2026-11-20T10:00:00Z", "m", (target,))
     model = replace(
         installed(PRIVATE, facts_of("qwen3:14b"), num_ctx=32768), why=NASTY, digest="ab" * 32
     )
@@ -94,7 +99,7 @@ def planted() -> Observations:
             proxies(ENVIRON), proxies(ENVIRON),
         ),
         server=ServerSeen("http://fortress-9:11434", True, True, "0.33.0", NASTY, NASTY),
-        ledger=with_entry(Ledger(), entry),
+        ledger=replace(with_entry(Ledger(), entry), pending=pending),
         upstream={PRIVATE: Upstream(why="models.acme-corp.example:5000 cannot be reached")},
         disk=DiskSeen(
             "/mnt/homes/wilhelmina/.ollama/models", GB, True, False, True, False,

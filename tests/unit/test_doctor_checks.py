@@ -27,7 +27,14 @@ from assistant.machine.records import MeasuredRun, Ram, Unavailable
 from assistant.ollama.records import LoadedModel
 from assistant.provision.drift import Upstream
 from assistant.provision.ledger import with_entry
-from assistant.provision.records import Expectation, Ledger, LedgerEntry, Measured, Pending
+from assistant.provision.records import (
+    Expectation,
+    Ledger,
+    LedgerEntry,
+    Measured,
+    Pending,
+    RoleTarget,
+)
 from assistant.units import GB, GIB
 from tests.support.doctor_scenes import computer, facts_of, gpu, installed, scene
 
@@ -56,7 +63,7 @@ ALIAS = replace(
 
 def well(**more: Any) -> Observations:
     """Return a scene in which nothing is wrong: two models with a long context."""
-    return scene(computer(gpu()), [ALIAS, BASE], ledger=LEDGER, **more)
+    return scene(computer(gpu()), [ALIAS, BASE], more.pop("loaded", ()), ledger=LEDGER, **more)
 
 
 def disk(**more: Any) -> DiskSeen:
@@ -141,7 +148,7 @@ CASES: dict[str, tuple[str, str, Callable[[], Observations]]] = {
         lambda: replace(
             well(),
             machine=replace(computer(), ram=Ram(32 * GIB, 28 * GIB)),
-            loaded=(LoadedModel("qwen3:8b", 8 * GIB, 0, 16384),),
+            loaded=(LoadedModel("gemma3:4b", 8 * GIB, 0, 16384),),
         ),
     ),
     "no server": (
@@ -328,9 +335,106 @@ def short(**more: Any) -> Finding:
 
 
 def test_the_context_of_the_experience() -> None:
-    found = short(models=[installed("qwen3:8b"), ALIAS], ledger=LEDGER)
+    found = short(models=[installed("gemma3:4b"), ALIAS, BASE], ledger=LEDGER)
     assert found.what == "prompts over 4,096 tokens are cut silently for programs that use /v1"
     assert found.fix == "point them at assistant-chat (16,384), or set OLLAMA_CONTEXT_LENGTH"
+
+
+def test_the_base_of_an_alias_is_nobodys_to_talk_to() -> None:
+    base = replace(BASE, num_ctx=None)
+    seen = scene(computer(gpu()), [ALIAS, base], ledger=LEDGER)
+    assert {f.level for f in diagnose(seen) if f.id.startswith("context")} == {"ok"}
+    asked = replace(seen, asked="qwen3:8b")
+    found = next(f for f in diagnose(asked) if f.id == "context-short")
+    assert (found.fix or "").startswith("point them at assistant-chat (16,384)")
+    others = short(models=[ALIAS, base, installed("gemma3:4b")], ledger=LEDGER)
+    assert others.evidence[0].startswith("gemma3:4b: num_ctx 4096")
+    gone = replace(LEDGER, aliases=(replace(LEDGER.aliases[0], current=None),))
+    assert short(models=[base], ledger=gone).evidence[0].startswith("qwen3:8b: ")
+
+
+TARGETS = tuple(
+    RoleTarget(role, f"assistant-{role}", model, 16384, f"FROM {model}", Expectation("gpu", 16384))
+    for role, model in (("chat", "qwen3:8b"), ("code", "qwen2.5-coder:7b"), ("rag", "qwen3:4b"))
+)
+
+
+def unfinished(**more: Any) -> Finding:
+    pending = Pending("2026-11-20T10:00:00Z", "m", TARGETS)
+    seen = replace(well(**more), ledger=replace(LEDGER, pending=pending))
+    return next(f for f in diagnose(seen) if f.id == "setup-unfinished")
+
+
+def test_a_setup_that_stopped_says_what_is_left_and_how_to_make_just_that() -> None:
+    found = unfinished()
+    assert found.what == ("a setup was not finished: code (qwen2.5-coder:7b), rag (qwen3:4b)")
+    assert found.fix == "assistant setup --role code --role rag"
+    assert found.also == ("assistant setup --anew\nwhich chooses again",)
+
+
+def test_an_alias_that_the_server_lacks_is_left_to_make() -> None:
+    pending = Pending("2026-11-20T10:00:00Z", "m", TARGETS[:1])
+    seen = replace(well(), models=(BASE,), ledger=replace(LEDGER, pending=pending))
+    found = next(f for f in diagnose(seen) if f.id == "setup-unfinished")
+    assert found.fix == "assistant setup --role chat"
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("assistant-chat:next", "assistant setup"),
+        ("assistant-tuned-qwen3-8b:next", "assistant models remove assistant-tuned-qwen3-8b:next"),
+    ],
+)
+def test_a_left_over_candidate_is_a_note(name: str, fix: str) -> None:
+    left = replace(ALIAS, name=name)
+    seen = replace(well(), models=(ALIAS, BASE, left))
+    (found,) = [f for f in diagnose(seen) if f.id == "left-over"]
+    assert (found.level, found.fix, found.model) == ("unknown", fix, name)
+    assert "left-over" not in {f.id for f in diagnose(replace(seen, asked="assistant-chat"))}
+    theirs = replace(well(), models=(ALIAS, BASE, replace(ALIAS, name="mine:next")))
+    assert "left-over" not in {f.id for f in diagnose(theirs)}
+
+
+@pytest.mark.parametrize(
+    ("asked", "fix"),
+    [
+        ("gemma3:4b", "ollama pull gemma3:4b"),
+        ("assistant-code", "assistant setup --role code"),
+        ("chta", "assistant doctor chat"),
+    ],
+)
+def test_what_is_not_installed_is_got_where_it_comes_from(asked: str, fix: str) -> None:
+    (found,) = [f for f in diagnose(well(asked=asked)) if f.id == "not-installed"]
+    assert found.fix == fix
+
+
+def test_of_an_alias_that_is_gone_only_the_drift_is_told() -> None:
+    seen = replace(well(asked="assistant-chat"), models=(BASE,))
+    assert [f.id for f in diagnose(seen) if f.level == "problem"] == ["alias-missing"]
+
+
+@pytest.mark.parametrize("known", ["ledger", "alias", "runs", "base", "nothing", "elsewhere"])
+def test_a_speed_that_was_measured_is_not_said_to_be_unknown(known: str) -> None:
+    run = MeasuredRun("qwen3:8b", "Q4_K_M", 4096, "cpu", 10.0, "2026-11-20")
+    machine = replace(computer(), ram=Ram(32 * GIB, 28 * GIB))
+    loaded = LoadedModel("assistant-chat:latest", 8 * GIB, 0, 16384)
+    unmeasured = entry(measured=None)
+    seen = {
+        "ledger": well(loaded=(replace(loaded, name="qwen3:8b"),)),
+        "alias": well(loaded=(loaded,)),
+        "runs": well(loaded=(replace(loaded, name="qwen3:8b"),)),
+        "base": well(loaded=(loaded,)),
+        "nothing": well(loaded=(loaded,)),
+        "elsewhere": well(loaded=(loaded,)),
+    }[known]
+    if known in ("runs", "base"):
+        machine = replace(machine, measured_runs=(run,))
+    ledger = LEDGER if known in ("ledger", "alias", "elsewhere") else unmeasured
+    if known == "elsewhere":
+        ledger = replace(ledger, machine="another computer | 8 GiB")
+    found = {f.id for f in diagnose(replace(seen, machine=machine, ledger=ledger))}
+    assert ("bandwidth-unknown" in found) is (known in ("nothing", "elsewhere"))
 
 
 def test_a_model_alone_gets_the_context_that_stays_on_the_gpu() -> None:

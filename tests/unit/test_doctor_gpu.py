@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from assistant.doctor.gpu_fixes import find_fixes
 from assistant.doctor.gpu_terms import build_case
 from assistant.doctor.records import (
     EnvironmentSeen,
+    FasterModel,
     Finding,
     Observations,
     ServerSeen,
@@ -21,8 +23,10 @@ from assistant.doctor.records import (
 from assistant.fit.estimate import estimate_fit
 from assistant.fit.room import OVERHEAD_BYTES
 from assistant.machine.parse import load_machine
-from assistant.machine.records import Accelerator, Container
+from assistant.machine.records import Accelerator, Container, MeasuredRun
 from assistant.ollama.records import LoadedModel
+from assistant.provision.ledger import with_entry
+from assistant.provision.records import Expectation, Ledger, LedgerEntry, Measured
 from assistant.units import GIB
 from tests.support.doctor_scenes import (
     computer,
@@ -39,6 +43,11 @@ LOCAL = "http://127.0.0.1:11434"
 IGPU = Accelerator(
     "AMD Radeon 780M", "amd", "integrated", 24 * GIB, None, 89.6,
     backend="vulkan", used_by_ollama=False,
+)  # fmt: skip
+FASTER = FasterModel("llama3.2:1b", 50.0)
+CHAT = LedgerEntry(
+    "assistant-chat", "qwen3:8b", 8192, "FROM qwen3:8b", "2026-11-20T10:00:00Z", "chat",
+    expected=Expectation("cpu", 8192, 8 * GIB, 0, 4.0, 6.0, 8.0),
 )  # fmt: skip
 OLD_DRIVER = (
     "NVIDIA GeForce RTX 3060 is left out by Ollama: driver 470.1 is older than 550, the oldest "
@@ -105,7 +114,10 @@ GUILTY: dict[str, tuple[Term, Callable[[], Observations]]] = {
     "num_gpu 0": ("num_gpu", lambda: loaded_scene("qwen3:8b", 8192, computer(gpu()), num_gpu=0)),
     "the server sees no GPU": ("gpu_not_seen", unseen),
     "no longer full": ("memory_was_taken", lambda: unseen(gpu(used=5 * GIB), vram=4 * GIB)),
-    "no GPU": ("no_gpu", lambda: loaded_scene("qwen3:8b", 8192, computer())),
+    "no GPU, slow, and a faster model is known": (
+        "no_gpu",
+        lambda: replace(loaded_scene("qwen3:8b", 8192, computer()), faster=FASTER),
+    ),
     "left out": (
         "gpu_left_out",
         lambda: loaded_scene(
@@ -302,11 +314,102 @@ def test_an_integrated_gpu_alone_is_no_news() -> None:
     assert "gpu-left-out" not in {found.id for found in diagnose(scene(computer(IGPU)))}
 
 
+def without_gpu(name: str = "qwen3:8b", **more: Any) -> Observations:
+    """Return a model in memory on a computer without a GPU, and the faster one there is."""
+    return replace(loaded_scene(name, 8192, computer()), **{"faster": FASTER, **more})
+
+
 def test_a_computer_without_a_gpu_is_as_it_should_be() -> None:
-    found = on_cpu(loaded_scene("qwen3:8b", 8192, computer()))
+    found = on_cpu(without_gpu())
     assert found is not None
-    assert found.level == "warning"
+    assert (found.level, found.fix) == ("warning", "assistant recommend --role chat --prefer speed")
     assert "tokens/s" in found.evidence[0]
+    assert (found.gain or "").startswith("llama3.2:1b, about ")
+
+
+@pytest.mark.parametrize(
+    ("why", "make"),
+    [
+        ("no faster model is known", lambda: without_gpu(faster=None)),
+        ("it is the fastest itself", lambda: without_gpu(faster=FasterModel("QWEN3:8b", 50.0))),
+        ("hardly faster", lambda: without_gpu(faster=FasterModel("llama3.2:1b", 7.0))),
+        ("it is fast", lambda: without_gpu("llama3.2:1b", faster=FasterModel("x:1b", 900.0))),
+        ("it embeds", lambda: without_gpu("nomic-embed-text")),
+        ("setup chose it", lambda: without_gpu(ledger=with_entry(Ledger(), CHAT))),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_on_the_cpu_as_planned_is_no_warning(why: str, make: Callable[[], Observations]) -> None:
+    findings = diagnose(make())
+    assert {f.level for f in findings if f.id in ("on-cpu", "placement")} == {"ok"}, why
+    assert any(f.what.endswith("on the CPU") for f in findings)
+
+
+@pytest.mark.parametrize("name", ["assistant-chat:latest", "assistant-chat:next", "qwen3:8b"])
+def test_an_alias_is_known_by_whatever_name_it_was_loaded(name: str) -> None:
+    model = installed(name, facts_of("qwen3:8b"))
+    loaded = in_memory(model, computer(), 8192)
+    seen = scene(computer(), [model], [loaded], ledger=with_entry(Ledger(), CHAT), faster=FASTER)
+    assert on_cpu(seen) is None
+
+
+def test_a_gpu_that_setup_had_planned_with_is_missed() -> None:
+    planned = replace(CHAT, expected=Expectation("gpu", 8192, 8 * GIB, 8 * GIB))
+    found = on_cpu(without_gpu(ledger=with_entry(Ledger(), planned)))
+    assert found is not None
+    assert found.evidence == ("no GPU is found now, and setup had planned with one",)
+    assert (found.fix or "").endswith("assistant setup --anew")
+
+
+def test_a_named_model_on_a_computer_without_a_gpu_is_told_where_it_goes() -> None:
+    seen = replace(without_gpu(faster=None), loaded=(), asked="qwen3:8b")
+    assert [f.what for f in diagnose(seen) if f.id == "placement"] == ["qwen3:8b on the CPU"]
+    slow = on_cpu(replace(seen, faster=FASTER))
+    assert slow is not None
+    assert slow.what == "qwen3:8b would run on the CPU"
+
+
+def test_a_measured_speed_is_told_and_not_an_expected_one() -> None:
+    run = MeasuredRun("qwen3:8b", "Q4_K_M", 8192, "cpu", 4.2, "2026-11-20")
+    machine = replace(computer(), measured_runs=(run,))
+    found = on_cpu(without_gpu(machine=machine))
+    assert found is not None
+    assert found.evidence == ("no GPU is used; measured here: 4.2 tokens/s",)
+    quick = replace(run, decode_tokens_per_s=14.0)
+    assert on_cpu(without_gpu(machine=replace(machine, measured_runs=(quick,)))) is None
+
+
+def test_what_was_measured_of_an_alias_counts_more_than_the_arithmetic() -> None:
+    measured = Measured("2026-11-20T10:05:00Z", 10 * GIB, 6 * GIB)
+    split = with_entry(Ledger(), replace(CHAT, measured=measured))
+    alias = installed("assistant-chat:latest", facts_of("qwen3:8b"))
+    seen = scene(computer(gpu()), [alias], ledger=split, asked="assistant-chat")
+    (found,) = [f for f in diagnose(seen) if f.id == "placement"]
+    assert found.level == "warning"
+    assert found.what == "assistant-chat ran 40 % on the CPU when it was measured (2026-11-20)"
+    assert found.fix == "load it: ollama run assistant-chat\nassistant doctor assistant-chat"
+    whole = replace(CHAT, measured=replace(measured, vram_bytes=10 * GIB))
+    well = replace(seen, ledger=with_entry(Ledger(), whole))
+    assert [f.what for f in diagnose(well) if f.id == "placement"] == [
+        "assistant-chat stays on the GPU"
+    ]
+
+
+def test_of_a_described_machine_nothing_is_said_to_be_read() -> None:
+    seen = unseen(vram=4 * GIB)
+    words = load_machine("RTX 3060 12GB, 32GB RAM")
+    said = " ".join(e for f in diagnose(replace(seen, machine=words)) for e in f.evidence)
+    assert "by its description the GPU holds it" in said
+    assert "free now" not in said
+    big = replace(loaded_scene("qwen3:14b", 32768, computer(gpu()), num_ctx=32768), machine=words)
+    said = " ".join(e for f in diagnose(big) for e in f.evidence)
+    assert "the RTX 3060 has 11.3 GiB for it, as described" in said
+
+
+def test_an_embedding_model_is_not_advised_a_chat_model() -> None:
+    found = on_cpu(loaded_scene("qwen3-embedding:8b", 8192, computer(gpu(4 * GIB))))
+    assert found is not None
+    assert "recommend" not in (found.fix or "") or "--role embeddings" in (found.fix or "")
 
 
 def test_a_server_elsewhere_needs_its_machine_described() -> None:

@@ -89,3 +89,68 @@ def test_a_stacked_bar_is_always_as_wide_as_asked(
     parts: list[tuple[float, str]], whole: float, width: int
 ) -> None:
     assert len(layout.stacked_bar(parts, whole, width=width)) == width
+
+
+COLUMNS = (
+    layout.Column("", ["!", ""]),
+    layout.Column("name", ["assistant-embeddings", "assistant-chat"]),
+    layout.Column("size", ["45.9 MB", "5.2 GB"], "r", drop=2),
+    layout.Column("quant", ["F16", "Q4_K_M"], drop=1),
+    layout.Column("context", ["256", "16k"], "r", word="context"),
+)
+
+
+def test_columns_go_in_their_order_where_there_is_no_room() -> None:
+    def headers(width: int) -> list[str]:
+        return [column.header for column in layout.fitting(COLUMNS, width=width)]
+
+    assert headers(80) == ["", "name", "size", "quant", "context"]
+    assert headers(50) == ["", "name", "size", "context"]
+    assert headers(40) == ["", "name", "context"]
+
+
+def test_a_row_that_fits_no_line_is_a_paragraph_with_all_of_it() -> None:
+    assert layout.fitted_table(COLUMNS, width=30, named=1) == (
+        "  ! assistant-embeddings:\n    45.9 MB, F16, context 256\n"
+        "  assistant-chat: 5.2 GB,\n    Q4_K_M, context 16k"
+    )
+
+
+def test_a_word_stands_before_a_long_cell_too() -> None:
+    columns = (layout.Column("", ["chat"]), layout.Column("now", ["a b c d e f g h"], word="now"))
+    assert layout.fitted_table(columns, width=14) == "  chat: now\n    a b c d e\n    f g h"
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.text(st.characters(categories=["L"]), max_size=20)] * 4),
+        min_size=1,
+        max_size=5,
+    ),
+    st.permutations([0, 1, 2, 3]),
+    st.integers(40, 100),
+)
+def test_a_fitted_table_is_never_wider(
+    rows: list[tuple[str, ...]], drops: list[int], width: int
+) -> None:
+    cells = list(zip(*rows, strict=True))
+    columns = [layout.Column(f"c{n}", cells[n], "lr"[n % 2], drop=drops[n]) for n in range(4)]
+    lines = layout.fitted_table(columns, width=width).splitlines()
+    assert all(len(line) <= width for line in lines)
+
+
+def test_a_command_longer_than_a_line_goes_on_as_it_is_typed() -> None:
+    command = layout.unbroken("Next: assistant tune llama3.1:8b --num-ctx 32768 --apply")
+    assert layout.wrap(command, 80) == [command.replace("\u00a0", " ")]
+    lines = layout.wrap(command, 40)
+    assert lines == ["Next:", "assistant tune llama3.1:8b --num-ctx \\", "32768 --apply"]
+    assert layout.unbroken("nothing to type") == "nothing to type"
+
+
+def test_what_is_held_together_is_broken_where_it_fits_no_line() -> None:
+    assert layout.wrap("a\u00a0b\u00a0c dd", 3) == ["a b", "c", "dd"]
+
+
+def test_two_short_texts_share_a_line_where_there_is_room() -> None:
+    assert layout.side_by_side("one", "two", width=20) == "one      two"
+    assert layout.side_by_side("one", "two", width=10) == "one\ntwo"

@@ -246,19 +246,32 @@ def test_the_first_line_answers(num_ctx: int | None, said: str) -> None:
     assert said in flat(headline(table(num_ctx=num_ctx), RTX_3060))
 
 
-def test_the_last_line_says_what_to_type() -> None:
-    def last(found: TuneTable, **options: Any) -> str:
-        return render_table(found, RTX_3060, **options).splitlines()[-1]
+def test_the_last_lines_say_what_to_type() -> None:
+    def last(found: TuneTable, **options: Any) -> list[str]:
+        return render_table(found, RTX_3060, **options).rpartition("\n\n")[2].splitlines()
 
     found = table()
     apply = "assistant tune llama3.1:8b --num-ctx 32768 --apply"
-    assert last(found) == f"Next: {apply}"
-    assert last(found, machine_spec="RTX 3060") == f"Next, on that machine: {apply}"
-    assert last(found, installed=("llama3.1:8b",)) == f"Next: {apply}"
-    assert last(found, installed=()) == "Next: ollama pull llama3.1:8b"
-    assert last(table("llama3.3:70b", levels=())) == "Next: assistant recommend"
-    wide = table(num_ctx=65_536)
-    assert last(wide).endswith("--num-ctx 65536 --kv-cache-type q8_0 --apply")
+    assert last(found, installed=("llama3.1:8b",)) == [f"Next: {apply}"]
+    for unknown in (None, ()):
+        assert last(found, installed=unknown) == ["Next: ollama pull llama3.1:8b", f"Then: {apply}"]
+    assert last(found, machine_spec="RTX 3060") == [
+        "Next, on that machine: ollama pull llama3.1:8b", f"Then: {apply}",
+    ]  # fmt: skip
+    assert last(table("llama3.3:70b", levels=())) == ["Next: assistant recommend"]
+    wide = last(table(num_ctx=65_536), installed=("llama3.1:8b",))
+    assert wide[-1].endswith("--num-ctx 65536 --kv-cache-type q8_0 --apply")
+
+
+def test_a_context_above_the_trained_one_is_said_to_be_lowered() -> None:
+    found = dataclasses.replace(
+        table("llama3.2:1b", num_ctx=200_000, levels=()), asked_num_ctx=200_000
+    )
+    assert found.num_ctx == 131_072
+    assert "was trained for 131,072 tokens, so num_ctx is lowered to that." in flat(
+        headline(found, RTX_3060)
+    )
+    assert "lowered" not in headline(dataclasses.replace(found, asked_num_ctx=131_072), RTX_3060)
 
 
 def test_instructions_are_those_of_the_system() -> None:
@@ -276,13 +289,13 @@ def test_instructions_are_those_of_the_system() -> None:
         assert command in typed(None)
 
 
-@pytest.mark.parametrize("width", [60, 80, 100])
-@pytest.mark.parametrize("name", ["llama3.1:8b", "gpt-oss:20b", "gemma3:12b"])
-def test_prose_stays_in_its_columns(name: str, width: int) -> None:
-    found = table(name, num_ctx=65_536, levels=())
-    lines = render_table(found, RTX_3060, width=width, machine_spec="RTX 3060").splitlines()
-    prose = [line for line in lines if not line.startswith((" ", "Next"))]
-    assert max(map(len, prose)) <= width
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
+@pytest.mark.parametrize("name", ["llama3.1:8b", "gpt-oss:20b", "gemma3:12b", "deepseek-v3:671b"])
+@pytest.mark.parametrize("kind", ["f16", "q8_0"])
+def test_nothing_is_wider_than_the_terminal(name: str, width: int, kind: KvCacheType) -> None:
+    found = table(name, num_ctx=65_536, levels=("Q8_0",), kind=kind, server="f16")
+    shown = render_table(found, RTX_3060, width=width, machine_spec="RTX 3060 12GB, 32GB RAM")
+    assert [line for line in shown.splitlines() if len(line) > width] == []
 
 
 def test_installed_names_are_compared_as_ollama_does() -> None:
