@@ -189,7 +189,7 @@ def _show_plan(out: Output, job: SetupJob, plan: Plan) -> None:
 def _say_done(out: Output, job: SetupJob, plan: Plan) -> None:
     from assistant.cli.setup_text import render_in_place
 
-    job.tidy_up(plan)
+    job.tidy_up()
     out.result(
         lambda: setup_data(job, plan, job.measured()),
         lambda: render_in_place(plan.targets, width=out.width),

@@ -196,12 +196,12 @@ class SetupJob:
         entries = [current_entry(role) for role in self.request.roles]
         return {e.role: e.measured for e in entries if e and e.role and e.measured}
 
-    def tidy_up(self, plan: Plan) -> None:
+    def tidy_up(self) -> None:
         """Strike out a pending setup that turned out to be done, and what its kill left behind."""
         from assistant.provision.candidate import drop_leftovers
         from assistant.provision.ledger import write_ledger
 
-        drop_leftovers(self.client(), plan.targets, self._installed)
+        drop_leftovers(self.client(), self._installed)
         ledger = self.ledger()
         if ledger.pending is not None and set(self.request.roles) >= {
             target.role for target in ledger.pending.targets

@@ -125,6 +125,9 @@ def _context_fix(
     if longer is not None:
         name = group[0].name.removesuffix(":latest")
         return f"assistant tune {name} --num-ctx {longer} --apply", ("assistant setup",)
+    if entry is not None:
+        longer_chat = f"assistant setup --role {_ROLE} --num-ctx {2 * num_ctx}"
+        return f"{longer_chat}\nif the memory allows it", ("set OLLAMA_CONTEXT_LENGTH",)
     return "assistant setup\nthen point them at assistant-chat", ("set OLLAMA_CONTEXT_LENGTH",)
 
 

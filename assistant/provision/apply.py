@@ -153,10 +153,8 @@ def apply_plan(plan: Plan, world: World) -> Outcome:
 
 def _all_roles(run: _Run) -> list[AssistantError]:
     errors: list[AssistantError] = []
-    left_over: list[RoleTarget] = []
     for role, target in list(run.targets.items()):
         if _is_done(run, target):
-            left_over.append(target)
             continue
         try:
             _one_role(run, target)
@@ -167,9 +165,9 @@ def _all_roles(run: _Run) -> list[AssistantError]:
             run.world.report(Event("failed", tried, step, error.message))
             if isinstance(error, _ENDS_IT):
                 break
-    if left_over and not errors:
+    if not errors:
         with contextlib.suppress(OllamaError):
-            drop_leftovers(run.world.client, left_over, run.world.client.installed_models())
+            drop_leftovers(run.world.client, run.world.client.installed_models())
     return errors
 
 

@@ -24,7 +24,9 @@ from assistant.provision.records import (
     LedgerEntry,
     Measured,
     RoleTarget,
+    alias_of,
 )
+from assistant.recommend.roles import ROLE_NAMES
 
 CLEAN_UP_S: Final = 5.0
 """How long unloading a candidate may take; what is not removed now, the next run removes."""
@@ -46,13 +48,11 @@ def drop_candidate(client: OllamaClient, candidate: str) -> None:
         client.delete(candidate)
 
 
-def drop_leftovers(
-    client: OllamaClient, targets: Iterable[RoleTarget], installed: Iterable[InstalledModel]
-) -> None:
-    """Remove the candidates of these targets that an interrupted run has left behind."""
+def drop_leftovers(client: OllamaClient, installed: Iterable[InstalledModel]) -> None:
+    """Remove the candidates, of any role, that an interrupted run has left behind."""
     names = {name_key(model.name) for model in installed}
-    for target in targets:
-        candidate = candidate_name(target.alias)
+    for role in ROLE_NAMES:
+        candidate = candidate_name(alias_of(role))
         if name_key(candidate) in names:
             drop_candidate(client, candidate)
 

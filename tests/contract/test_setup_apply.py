@@ -332,7 +332,7 @@ def test_the_alias_never_names_what_was_not_seen_to_work(here: Scene) -> None:
 
 
 def test_a_candidate_left_behind_is_removed_by_a_run_that_has_nothing_to_do(here: Scene) -> None:
-    here.server.faults.add(Fault.error("/api/delete"))
+    here.server.faults.add(Fault.error("/api/delete", times=2))
     assert here.setup().exit_code == 0
     assert "assistant-chat:next" in here.names()
     assert here.setup().stdout.startswith("Everything is as planned.")
