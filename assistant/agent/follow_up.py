@@ -7,11 +7,12 @@ Apache?"), or else what the one before was about ("and with 32k?").
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Final
 
 from assistant.agent import cues
-from assistant.agent.records import Question, Topic
+from assistant.agent.records import ModelMention, Question, Topic
 from assistant.agent.topic import find_topic
 
 _BEGINS: Final = (
@@ -25,9 +26,21 @@ _WANTS_MODEL: Final = (
     r"|\brecommend\w*|\bsuggest\w*"
 )
 _WITHOUT_COMMERCE: Final = r"\b(?:without|not|no|drop|forget)\b.{0,16}\bcommercial"
+_HAS_AN_OBJECT: Final = (
+    r"\A\W*(?:how|why|when|where) (?:do|does|did|can|could|should|would|will|to|is|are)\b"
+)
+_NAMES_WHAT_WAS_MEANT: Final = r"\bthe (?:model|file|card|gpu|answer|size|licen[cs]e|download)\b"
+_SMALL_WORDS: Final = frozenset(
+    "a an any are at be can could did do does for from get give go how i if in is make me more "
+    "much my of on or our out run should so some take the then to use used using want we when "
+    "where why will with without would you your".split()
+)
 _SHORT: Final = 8
 _DEFAULTS: Final = frozenset({"facts", "need", "fit", "guides", "task"})
 """Topics that a question without content of its own falls into."""
+
+_THE_PICK: Final = ModelMention(name="", span=(0, 0))
+"""Stands for the model that a recommendation will have picked, whichever that is."""
 
 _CARRIED: Final = frozenset(
     {"fit", "need", "kv_cache", "max_context", "speed", "facts", "compare", "quantization_choice",
@@ -43,8 +56,19 @@ def leans_on_history(question: Question) -> bool:
         return False
     if cues.has(_REFERS, question.text) and not question.models:
         return True
+    if _stands_alone(question):
+        return False
     short = len(question.text.split()) <= _SHORT
     return short and not question.models and question.topic in ("guides", "recommend", "my_machine")
+
+
+def _stands_alone(question: Question) -> bool:
+    """Return True for `how do I make Ollama use more context?`: it has an object of its own."""
+    text = question.text
+    if not cues.has(_HAS_AN_OBJECT, text) or cues.has(_NAMES_WHAT_WAS_MEANT, text):
+        return False
+    words = re.findall(r"[^\W\d_]{2,}", text.lower())
+    return question.topic == "guides" and len(set(words) - _SMALL_WORDS) > 1
 
 
 def inherit(question: Question, before: Question) -> Question:
@@ -54,18 +78,21 @@ def inherit(question: Question, before: Question) -> Question:
     merged = _carry(question, before)
     stated = question.models or question.quantizations or question.num_ctx
     if (cues.has(_INSTEAD, question.text) and not stated) or _asks_what_runs(question, before):
-        return replace(merged, models=(), quantizations=(), topic="recommend", aspect=None)
+        unpicked = replace(merged, models=(), quantizations=(), about_pick=False)
+        return replace(unpicked, topic="recommend", aspect=None)
     if before.topic == "recommend" and not question.models:
         return _after_recommendation(question, merged)
     own = _own_topic(question, before)
     if own is not None:
         return replace(merged, topic=own)
-    if before.topic in ("facts", "pull") and merged.models and _states_a_run(question):
+    known = merged.models or merged.about_pick
+    if before.topic in ("facts", "pull") and known and _states_a_run(question):
         return replace(merged, topic="fit" if merged.machine else "need")
     if before.topic in _CARRIED:
         aspect = question.aspect or before.aspect
         return replace(merged, topic=before.topic, aspect=aspect)
-    return replace(merged, topic=question.topic, query=f"{before.text} {question.text}")
+    query = f"{before.text} {question.text}"
+    return replace(merged, topic=question.topic, query=query, about_pick=False)
 
 
 def _states_a_run(question: Question) -> bool:
@@ -102,7 +129,10 @@ def _after_recommendation(question: Question, merged: Question) -> Question:
 
 def _own_topic(question: Question, before: Question) -> Topic | None:
     """Return what the question itself is about once it is known which model is meant."""
-    probe = replace(question, models=question.models or before.models)
+    models = question.models or before.models
+    if before.about_pick and not models:
+        models = (_THE_PICK,)
+    probe = replace(question, models=models)
     topic = find_topic(probe, question.rest)
     if topic in _DEFAULTS and not (topic == "facts" and question.aspect is not None):
         return None
@@ -132,5 +162,6 @@ def _carry(question: Question, before: Question) -> Question:
         languages=question.languages or before.languages,
         commercial=commercial,
         insert=question.insert or before.insert,
+        about_pick=before.about_pick and not question.models,
         prefer=question.prefer if question.prefer != "balance" else before.prefer,
     )

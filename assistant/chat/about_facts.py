@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from assistant.chat.about_machine import AboutTopic, MachineFacts
+from assistant.agent.compose.text import sentence
+from assistant.chat.about_machine import MachineFacts
+from assistant.chat.about_words import AboutTopic
 from assistant.errors import AssistantError
 from assistant.fit.records import RunOptions
 
@@ -27,13 +29,16 @@ def gather_facts(
     topics: Sequence[AboutTopic],
     num_ctx: int,
     used_tokens: int | None = None,
+    chat_speed: float | None = None,
+    named: Sequence[str] = (),
     detect: Callable[[], Machine] | None = None,
     run_options: RunOptions | None = None,
 ) -> MachineFacts:
     """Return the facts that the topics need; what the server does not tell is left None.
 
     `detect` looks at this computer, and is not asked about a server elsewhere. `run_options` are
-    what that server's settings fix. Never raises for a server that does not answer.
+    what that server's settings fix. `chat_speed` is what this chat measured, and `named` are the
+    models of a question whether they run. Never raises for a server that does not answer.
     """
     address = client.address
     shown, loaded = _asked(client, model.name)
@@ -50,8 +55,10 @@ def gather_facts(
         used_tokens=used_tokens,
         size_bytes=own.size_bytes if own else None,
         vram_bytes=own.vram_bytes if own else None,
+        chat_speed=chat_speed,
     )
-    needs_machine = bool({"memory", "bigger"} & set(topics)) and not model.remote
+    of_model = {"memory", "bigger", "speed"} & set(topics) and not model.remote
+    needs_machine = of_model or {"run", "gpu"} & set(topics)
     if detect is None or not address.is_local or not needs_machine:
         return facts
     machine = _without(detect(), loaded)
@@ -62,7 +69,10 @@ def gather_facts(
         machine=machine,
         estimate=estimate,
         parameters_total=estimate.parameters_total if estimate else None,
+        runs=tuple(_runs(name, machine, run_options) for name in named),
     )
+    if "speed" in topics:
+        facts = _with_measured(facts)
     if "bigger" not in topics:
         return facts
     return replace(facts, bigger=_bigger(facts, model.role))
@@ -90,6 +100,27 @@ def _estimate(shown: ShownModel, machine: Machine, options: RunOptions) -> FitEs
         return estimate_fit(facts_from_show(shown), machine, options, with_limits=False)
     except AssistantError:
         return None
+
+
+def _runs(name: str, machine: Machine, run_options: RunOptions | None) -> str:
+    """Return what `assistant ask` answers about one model on this computer."""
+    from assistant.agent.answer import answer_question
+
+    asked = f"can I run {name}?"
+    try:
+        return answer_question(asked, detect=lambda: machine, run_options=run_options).text
+    except AssistantError as error:
+        return sentence(error.message)
+
+
+def _with_measured(facts: MachineFacts) -> MachineFacts:
+    """Return the facts with the newest speed that was measured of this model on this computer."""
+    runs = facts.machine.measured_runs if facts.machine else ()
+    own = [run for run in runs if _same(run.model, facts.name)]
+    if not own:
+        return facts
+    newest = max(own, key=lambda run: run.measured_on)
+    return replace(facts, measured_speed=newest.decode_tokens_per_s, measured_on=newest.measured_on)
 
 
 def _bigger(facts: MachineFacts, role: str | None) -> Pick | None:

@@ -1,81 +1,32 @@
-"""Questions about the model and the machine it runs on, and answers from what is known. Pure.
+"""Answers about the model and the machine it runs on, from what is known. Pure.
 
 A model knows nothing of its own size, its context or the computer below it; asked, it makes
-something up. Such questions are few and alike, so they are recognised and answered from the
-server's figures, the estimators and the catalog.
+something up. Such questions are few and alike, so they are recognised (`about_words`) and
+answered from the server's figures, the estimators and the catalog.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from assistant.agent.compose.text import (
     assumed,
     gpu_label,
+    join_words,
     memory_label,
     model_label,
     paragraphs,
     sentence,
     speed_range,
 )
+from assistant.chat.about_words import AboutTopic
 from assistant.fit.records import FitEstimate
 from assistant.machine.records import Machine
 from assistant.recommend.records import Pick
 from assistant.units import GIB, gb, gib, tokens
 
-AboutTopic = Literal["model", "memory", "bigger", "context"]
-
-MOST_CHARACTERS: Final = 240
 _NOTABLY_MORE: Final = 1.1
-_THING: Final = r"(?:you|this model|the model|it)"
-_PATTERNS: Final[tuple[tuple[AboutTopic, str], ...]] = (
-    (
-        "model",
-        r"(?:what|which) (?:language |ai |llm )?(?:model|llm) (?:are you|is this|is it|do you use"
-        r"|(?:am i|are we) (?:talking|speaking|chatting) (?:to|with)"
-        r"|is (?:running|loaded|answering)(?: here| now)?)"
-        r"|(?:what|which) (?:version|quanti[sz]ation|quant) (?:are you|do you use"
-        r"|is this(?: model)?)|what(?:'s| is) your (?:model(?: name)?|quanti[sz]ation)"
-        rf"|how (?:big|large) (?:are you|is (?:this|the) model)|how many parameters (?:do you have"
-        rf"|does {_THING} have|has {_THING})|(?:are you|do you run) (?:running )?(?:local(?:ly)?"
-        r"|on (?:my|this) (?:computer|machine|pc|laptop))",
-    ),
-    (
-        "memory",
-        r"(?:and )?how much (?:of my |more )?(?:memory|ram|vram|gpu memory|video memory) "
-        rf"(?:do|does|are|is) {_THING} (?:us(?:e|ing)|tak(?:e|ing)(?: up)?|need(?:ing)?"
-        r"|occupy(?:ing)?|consum(?:e|ing))|(?:are you|do you run|is this model)"
-        r"(?: running)? on (?:the |my )?(?:gpu|cpu|graphics card)(?: or (?:the )?(?:cpu|gpu))?"
-        r"|(?:what|how much) is your memory (?:use|usage|footprint)",
-    ),
-    (
-        "bigger",
-        r"(?:could|can|would) (?:i|we|you|(?:this|my) (?:computer|machine|pc|laptop|card|gpu)) "
-        r"(?:also )?(?:run|use|load|handle|take|fit) (?:a |an |any |something )*(?:much |even )*"
-        r"(?:bigger|larger|better|stronger|smarter)(?: (?:model|one|llm)s?)?"
-        r"|(?:would|does|will) a (?:bigger|larger|better) (?:model|one) (?:fit|run)"
-        r"|is there (?:a |any )*(?:bigger|larger|better) (?:model|one) (?:that |which )?(?:i|we|"
-        r"would|could|can|fits|runs).{0,30}",
-    ),
-    (
-        "context",
-        r"(?:what(?:'s| is)|how (?:long|large|big|much) is) (?:your|the) (?:maximum )?context"
-        r"(?: (?:length|window|size|limit))?|how (?:long|large|big|much) (?:a |of a )?context"
-        r"(?: (?:length|window))? (?:do|can) you (?:have|use|handle)"
-        r"|how many tokens (?:can|do) you (?:remember|read|hold|handle|take|see|have)(?: at once)?"
-        r"|how much (?:context|of this conversation) (?:can you (?:see|remember|hold)|is left)",
-    ),
-)
-_ASKS: Final = tuple((topic, re.compile(pattern, re.IGNORECASE)) for topic, pattern in _PATTERNS)
-_CLAUSES: Final = re.compile(r"[.?!;,\n]+|\band\b|\balso\b", re.IGNORECASE)
-_FILLER: Final = re.compile(
-    r"(?:hi|hello|hey|ok|okay|so|then|please|thanks|thank you|right now|now|currently|here|there"
-    r"|by the way|btw|tell me|exactly|actually|really|on (?:this|my) (?:computer|machine|pc|laptop"
-    r"|card|gpu)|at the moment)",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +34,10 @@ class MachineFacts:
     """What is known of the model of a conversation and of its computer; None where nothing is.
 
     `size_bytes` and `vram_bytes` are what `/api/ps` says now, `estimate` what was computed.
-    `bigger` is the best model for the role that is larger and fits as well. `machine` is None
-    for a server elsewhere, and where nobody needs to know it.
+    `bigger` is the best model for the role that is larger and fits as well, `runs` are the answers
+    about models that were named. `machine` is None for a server elsewhere, and where nobody needs
+    to know it. Speeds are tokens per second: `chat_speed` is the mean of this sitting's answers,
+    `measured_speed` what was measured before, on the day `measured_on`.
     """
 
     name: str
@@ -102,21 +55,10 @@ class MachineFacts:
     estimate: FitEstimate | None = None
     machine: Machine | None = None
     bigger: Pick | None = None
-
-
-def about_topics(text: str) -> tuple[AboutTopic, ...]:
-    """Return what of the model and its machine a message asks about, in the order of the table."""
-    if len(text) > MOST_CHARACTERS or "```" in text:
-        return ()
-    found = {topic for clause in _clauses(text) for topic in _topics_of(clause)}
-    return tuple(topic for topic, _ in _ASKS if topic in found)
-
-
-def is_only_about(text: str) -> bool:
-    """Return True when a message asks about nothing else, so that it needs no model to answer."""
-    if not about_topics(text):
-        return False
-    return all(_topics_of(clause) or _is_filler(clause) for clause in _clauses(text))
+    runs: tuple[str, ...] = ()
+    chat_speed: float | None = None
+    measured_speed: float | None = None
+    measured_on: str | None = None
 
 
 def fact_line(facts: MachineFacts) -> str:
@@ -137,7 +79,11 @@ def compose_about(topics: tuple[AboutTopic, ...], facts: MachineFacts) -> str:
         "model": _model_sentence,
         "memory": _memory_sentence,
         "bigger": _bigger_sentence,
+        "run": _run_sentence,
+        "gpu": _gpu_sentence,
         "context": _context_sentence,
+        "speed": _speed_sentence,
+        "private": _private_sentence,
     }
     shown = [sentences[topic](facts) for topic in topics]
     assumptions: list[str] = []
@@ -165,8 +111,8 @@ def _memory_sentence(facts: MachineFacts) -> str:
         return "It runs in a cloud and takes no memory for itself here."
     if facts.size_bytes is not None:
         return (
-            f"It takes {gib(facts.size_bytes)} of memory with {context}: {_where(facts)}"
-            f"{_unreported(facts)}."
+            f"It uses {gib(facts.size_bytes)} of memory, {_where(facts)}{_unreported(facts)}. "
+            f"That includes {context}."
         )
     if facts.estimate is not None:
         total = gib(facts.estimate.memory.total_bytes)
@@ -179,14 +125,14 @@ def _memory_sentence(facts: MachineFacts) -> str:
 
 def _where(facts: MachineFacts) -> str:
     size, vram = facts.size_bytes or 0, facts.vram_bytes or 0
+    used = facts.machine.usable_accelerators if facts.machine else ()
+    gpus = gpu_label(facts.machine) if facts.machine and len(used) > 1 else "the GPU"
     if vram >= size:
-        if facts.machine is None or not facts.machine.usable_accelerators:
-            return "all of it in the GPU's memory"
-        return f"all of it in the memory of {gpu_label(facts.machine)}"
+        return f"all of it on {gpus}"
     if not vram:
         return "all of it in RAM, on the CPU"
     return (
-        f"{gib(vram)} in the GPU's memory and {gib(size - vram)} in RAM "
+        f"{gib(vram)} of it on {gpus} and {gib(size - vram)} in RAM "
         f"({100 * (size - vram) / size:.0f} % of it on the CPU)"
     )
 
@@ -201,14 +147,14 @@ def _unreported(facts: MachineFacts) -> str:
     total = facts.estimate.memory.total_bytes
     if facts.estimate.num_ctx != facts.num_ctx or total < _NOTABLY_MORE * facts.size_bytes:
         return ""
-    return f", as the server counts; with what it leaves out about {gib(total)}"
+    return f" ({gib(total)} with what the server does not count)"
 
 
 def _bigger_sentence(facts: MachineFacts) -> str:
     if facts.machine is None:
         return (
-            f"What else could run cannot be seen from here: the server at {facts.server} is on "
-            "another computer. Describe it with `assistant recommend --machine`."
+            f"What else could run cannot be seen from here: {_why_unseen(facts)}. Describe it "
+            "with `assistant recommend --machine`."
         )
     where, memory = gpu_label(facts.machine), memory_label(facts.machine)
     if facts.bigger is None:
@@ -226,6 +172,64 @@ def _bigger_sentence(facts: MachineFacts) -> str:
     return sentence(
         f"yes: {model_label(estimate)} {fits} ({memory} without this model): {size}{need} "
         f"of memory with {tokens(estimate.num_ctx)} tokens of context{pace}"
+    )
+
+
+def _why_unseen(facts: MachineFacts) -> str:
+    if facts.is_local:
+        return "this computer was not looked at"
+    return f"the server at {facts.server} is on another computer"
+
+
+def _run_sentence(facts: MachineFacts) -> str:
+    if not facts.runs:
+        return (
+            f"What runs there cannot be seen from here: {_why_unseen(facts)}. Describe it: "
+            '`assistant ask "does llama3.1:8b run on a 3060?"`.'
+        )
+    return paragraphs(*facts.runs)
+
+
+def _gpu_sentence(facts: MachineFacts) -> str:
+    machine = facts.machine
+    if machine is None:
+        return f"The GPU cannot be seen from here: {_why_unseen(facts)}."
+    names = join_words([a.name for a in machine.accelerators])
+    if machine.usable_accelerators:
+        return f"This computer has {names}: {memory_label(machine)} without this model."
+    if names:
+        return f"This computer has {names}, which Ollama does not use; models run on the CPU."
+    return "No GPU was found in this computer; models run on the CPU."
+
+
+def _speed_sentence(facts: MachineFacts) -> str:
+    if facts.chat_speed is not None:
+        return f"It writes {facts.chat_speed:.1f} tokens/s, the mean of its answers so far here."
+    if facts.measured_speed is not None:
+        return (
+            f"It wrote {facts.measured_speed:.1f} tokens/s when it was last measured, on "
+            f"{facts.measured_on}; in this chat it has not written anything yet."
+        )
+    decode = facts.estimate.speed.decode if facts.estimate else None
+    if decode is not None:
+        return f"It has not been measured yet; about {speed_range(decode)} are expected."
+    return "Its speed is known when it has written its first answer."
+
+
+def _private_sentence(facts: MachineFacts) -> str:
+    if facts.remote:
+        return (
+            f"Yes: `{facts.name}` runs in a cloud, so this conversation is sent there, through "
+            f"the Ollama server at {facts.server}."
+        )
+    if facts.is_local:
+        return (
+            f"No: what you write goes to the Ollama server on this computer ({facts.server}), and "
+            "the model runs there."
+        )
+    return (
+        f"What you write is sent over the network to the Ollama server at {facts.server}, which "
+        "is another computer, and nowhere else from here."
     )
 
 
@@ -253,28 +257,3 @@ def _is_partly_on_cpu(facts: MachineFacts) -> bool:
     on_cpu = (facts.size_bytes or 0) - (facts.vram_bytes or 0)
     machine = facts.machine
     return on_cpu > GIB // 16 and machine is not None and bool(machine.usable_accelerators)
-
-
-def _clauses(text: str) -> list[str]:
-    return [clause.strip() for clause in _CLAUSES.split(text) if clause.strip()]
-
-
-def _topics_of(clause: str) -> list[AboutTopic]:
-    """Return the topics that a clause asks about, from its first word to its last."""
-    words = _without_filler(clause)
-    return [topic for topic, pattern in _ASKS if pattern.fullmatch(words)]
-
-
-def _is_filler(clause: str) -> bool:
-    return not _without_filler(clause)
-
-
-def _without_filler(clause: str) -> str:
-    """Return a clause without the words of politeness and place at its ends."""
-    words = " ".join(clause.split())
-    while True:
-        shorter = re.sub(rf"^(?:{_FILLER.pattern})\b\s*", "", words, flags=re.IGNORECASE)
-        shorter = re.sub(rf"\s*\b(?:{_FILLER.pattern})$", "", shorter, flags=re.IGNORECASE)
-        if shorter == words:
-            return words
-        words = shorter

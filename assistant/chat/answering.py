@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from assistant.chat.budget import has_images
 from assistant.chat.chat_problems import TooLongError, explained
 from assistant.chat.draft import Draft
 from assistant.chat.overflow import Overflow, Policy
@@ -53,6 +54,7 @@ class Answering:
     think: bool | None = None
     first_token_timeout_s: float = FIRST_TOKEN_TIMEOUT_S
     tally: Tally = field(default_factory=Tally)
+    _unseen: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -160,6 +162,7 @@ class Answering:
     def _chat(self, fitted: FittedPrompt, draft: Draft) -> ChatReply:
         from assistant.ollama.chat import chat
 
+        self._tell_unseen(fitted)
         return chat(
             self.client.address,
             model=self.model.name,
@@ -177,10 +180,20 @@ class Answering:
             on_thinking=draft.add_thinking,
         )
 
+    def _tell_unseen(self, fitted: FittedPrompt) -> None:
+        """Say, once for each, which pictures are not sent to a model that cannot see them."""
+        if self.model.sees_images:
+            return
+        files = [file for m in fitted.messages for file in m.attachments if file.kind == "image"]
+        for name in dict.fromkeys(file.name for file in files):
+            if (self.model.name, name) not in self._unseen:
+                self._unseen.add((self.model.name, name))
+                self.note(f"{self.model.name} cannot see {name}: it is not sent.")
+
     def _finish(self, draft: Draft, fitted: FittedPrompt, reply: ChatReply) -> Message:
         """Return the whole answer, stored and counted."""
         read = reply.prompt_tokens
-        if read is not None and read < _FEWEST_COUNTED * fitted.tokens - _FEW_TOKENS:
+        if read is not None and self._was_cut(fitted, read):
             self.note(
                 f"The server read only {read:,} tokens of about {fitted.tokens:,}: "
                 "it cut a part of the conversation."
@@ -201,8 +214,23 @@ class Answering:
             first_token_s=draft.first_token_s,
         )
         if reply.done_reason == "length":
-            self.note("The answer ended at its limit of tokens; ask the model to go on.")
+            self.note(self._why_it_ended(reply))
         return answer
+
+    def _was_cut(self, fitted: FittedPrompt, read: int) -> bool:
+        """Return True when the server read much less than was sent.
+
+        What a picture takes is only guessed, so nothing is said of a prompt with one.
+        """
+        few = read < _FEWEST_COUNTED * fitted.tokens - _FEW_TOKENS
+        return few and not has_images(fitted.messages)
+
+    def _why_it_ended(self, reply: ChatReply) -> str:
+        """Return what ended an answer that the model did not end: its own limit, or the context."""
+        limit = self.model.num_predict or 0
+        if 0 < limit <= (reply.generated_tokens or limit):
+            return f"The answer ended at its limit of {limit:,} tokens; ask the model to go on."
+        return "The context is full, so the answer stopped here. Ask the model to go on."
 
     def _keep(self, draft: Draft) -> Message:
         """Return what came of an answer; it joins the conversation when there is any text."""

@@ -29,6 +29,8 @@ MESSAGE_TOKENS: Final = 8
 """What a template puts around a message (ChatML 5, Llama 3 5, Gemma 4), and a little."""
 IMAGE_TOKENS: Final = 1024
 """A guess until the server has counted: models make 256 to several thousand of a picture."""
+UNSEEN_IMAGE_TOKENS: Final = 24
+"""The words that stand for a picture to a model that cannot see it."""
 UNSENT_MARGIN: Final = 1.1
 """New text may be unlike the text that was counted."""
 LEAST_ANSWER_TOKENS: Final = 64
@@ -56,6 +58,7 @@ class ContextBudget:
     `is_exact` says that the server named `num_ctx`. `guessed` and `counted` are sums over all
     text that the server has counted: its tokens as guessed, and as they were. `system_tokens`
     is what the system prompt and the template's own words take, None before they are counted.
+    `image_tokens` is what is guessed for a picture.
     """
 
     num_ctx: int
@@ -64,6 +67,7 @@ class ContextBudget:
     guessed: float = 0.0
     counted: float = 0.0
     system_tokens: int | None = None
+    image_tokens: int = IMAGE_TOKENS
 
     @property
     def room(self) -> int:
@@ -148,7 +152,7 @@ def message_tokens(message: Message, budget: ContextBudget) -> int:
     """Return what a message takes in a prompt: as it was counted, or about that."""
     if message.tokens is not None:
         return message.tokens
-    images = sum(IMAGE_TOKENS for file in message.attachments if file.kind == "image")
+    images = sum(budget.image_tokens for file in message.attachments if file.kind == "image")
     return budget.estimate(prompt_text(message)) + MESSAGE_TOKENS + images
 
 
@@ -235,15 +239,20 @@ def counted_messages(
         wanted.append(_system_tokens(system, budget))
         learned += guess_tokens(system or "")
     shares = _shared_out(left, wanted)
-    has_images = any(f.kind == "image" for m in unknown for f in m.attachments)
+    guesses_images = has_images(unknown)
     if budget.system_tokens is None:
         budget = replace(budget, system_tokens=shares.pop())
-    if not has_images:
+    if not guesses_images:
         budget = budget.learned(learned, left)
     numbers = iter(shares)
     return tuple(
         replace(m, tokens=next(numbers)) if m.tokens is None else m for m in messages
     ), budget
+
+
+def has_images(messages: Sequence[Message]) -> bool:
+    """Return True when a picture goes with one of the messages."""
+    return any(file.kind == "image" for m in messages for file in m.attachments)
 
 
 def turns_of(messages: Sequence[Message]) -> list[tuple[Message, ...]]:

@@ -6,6 +6,7 @@ AssistantError
 ├─ CloudModelError     the model runs on somebody else's computer
 ├─ CannotChatError     an embedding model, or another that does not write
 ├─ NoChatModelError    nothing installed can chat
+├─ GuidesError         the guides and tools failed at a question
 └─ FileProblemError
    ├─ AttachmentError     a file that cannot go with a message
    └─ FileTooLargeError   it does not fit into the context; `tokens`, `room`
@@ -88,6 +89,18 @@ class NoChatModelError(AssistantError):
         super().__init__(
             f"no model on the Ollama server at {server} can chat{besides}.",
             hint="Set one up that fits this machine: assistant setup",
+        )
+
+
+class GuidesError(AssistantError):
+    """The guides and tools failed at a question in a way that nobody expected."""
+
+    code = "guides_failed"
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(
+            f"the guides could not answer this question ({type(cause).__name__}: {cause}).",
+            hint="Put it in other words, or ask the model itself. The conversation goes on.",
         )
 
 

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
+
+from assistant.chat.about_words import is_only_about
+from assistant.chat.budget import turns_of
+from assistant.chat.chat_problems import GuidesError
+from assistant.errors import AssistantError
 
 if TYPE_CHECKING:
     from assistant.agent.records import Answer
+    from assistant.chat.records import Message
     from assistant.fit.records import RunOptions
     from assistant.machine.records import Machine
     from assistant.ollama.server_address import ServerAddress
+
+
+def guides_history(messages: Sequence[Message], asked: Collection[int | None]) -> list[str]:
+    """Return the questions that the guides answered, oldest first.
+
+    `asked` holds the numbers of those that are known to have been put to them. Of others, such
+    as those of an earlier sitting, what is about the model and its machine was answered from the
+    server's figures, and is no beginning of a question to the guides.
+    """
+    return [
+        question.content
+        for question, *answers in turns_of(messages)
+        if answers
+        and answers[-1].kind == "grounded"
+        and (question.id in asked or not is_only_about(question.content))
+    ]
 
 
 def answer_grounded(
@@ -29,18 +51,24 @@ def answer_grounded(
 
     Raises:
         UsageError: the question is empty, or describes a machine that makes no sense.
+        GuidesError: answering it failed in a way that nobody expected.
     """
     from assistant.agent.engine import answer_with_engine
 
-    return answer_with_engine(
-        text,
-        server=server,
-        set_up_model=model,
-        history=history,
-        detect=detect,
-        run_options=run_options,
-        on_token=on_token,
-    )
+    try:
+        return answer_with_engine(
+            text,
+            server=server,
+            set_up_model=model,
+            history=history,
+            detect=detect,
+            run_options=run_options,
+            on_token=on_token,
+        )
+    except (AssistantError, BrokenPipeError):  # the latter is of who reads `on_token`
+        raise
+    except Exception as error:
+        raise GuidesError(error) from error
 
 
 def with_sources(answer: Answer) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from assistant.chat.summarise import summarise
+from assistant.chat.last_words import shows_an_end
+from assistant.chat.summarise import reads_whole, summarise
 from assistant.errors import OllamaError
 
 if TYPE_CHECKING:
@@ -60,7 +61,10 @@ class Overflow:
                 "sent. They stay in the conversation."
             )
         self.window.leave_out(turns, summary)
-        return self.window.fit()
+        left = self.window.fit()
+        if shows_an_end(left):
+            self.note("Of the last answer the end is still sent, as much as fits.")
+        return left
 
     def _turns_to_cut(self) -> list[Message]:
         cut = self.window.fit(self.window.budget.with_slack())
@@ -73,12 +77,15 @@ class Overflow:
             f"The context of {window.budget.num_ctx:,} tokens is full: {_older(turns)} sent as a "
             "summary from here on."
         )
+        before = window.summary.content if window.summary else None
+        if not reads_whole(turns, before=before, budget=window.budget):
+            self.note("They are too long to be read at once: the summary leaves parts of them out.")
         try:
             text = summarise(
                 self.address,
                 self.model,
                 turns,
-                before=window.summary.content if window.summary else None,
+                before=before,
                 budget=window.budget,
                 options=self.options,
             )

@@ -12,16 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.chat.about_machine import (
-    MachineFacts,
-    about_topics,
-    compose_about,
-    fact_line,
-    is_only_about,
-)
+from assistant.chat.about_machine import MachineFacts, compose_about, fact_line
+from assistant.chat.about_words import about_topics, is_only_about, models_asked_about
 from assistant.chat.answering import FIRST_TOKEN_TIMEOUT_S, Answering, OnText
 from assistant.chat.budget import ContextBudget, ContextUsage, turns_of
 from assistant.chat.chat_problems import CloudModelError, NothingSaidError, TooLongError
+from assistant.chat.elsewhere import Elsewhere, changed_elsewhere
 from assistant.chat.overflow import Policy
 from assistant.chat.own_model import DetectMachine, OwnModel, chat_model, loaded_num_ctx
 from assistant.chat.records import Attachment, Conversation, Message
@@ -31,7 +27,7 @@ from assistant.chat.window import Window
 from assistant.errors import AssistantError, OllamaError
 
 if TYPE_CHECKING:
-    from assistant.chat.about_machine import AboutTopic
+    from assistant.chat.about_words import AboutTopic
     from assistant.chat.store import ConversationStore
     from assistant.fit.records import RunOptions
     from assistant.ollama.client import OllamaClient
@@ -83,6 +79,9 @@ class ChatSession:
         self._allow_cloud, self._now = allow_cloud, now
         self._detect, self._run_options = detect, run_options
         self._kept_attachments: tuple[Attachment, ...] = ()
+        self._asked_guides: set[int | None] = set()
+        self._elsewhere = Elsewhere(store, conversation.id)
+        self._elsewhere.know(m for m in conversation.messages if m.kind != "summary")
         window = Window(ContextBudget(model.num_ctx, 0))
         window.use(model, num_ctx)
         window.show(conversation, model)
@@ -191,6 +190,7 @@ class ChatSession:
         question = Message("user", text, self._now(), attachments=tuple(attachments))
         topics = () if attachments else about_topics(text)
         try:
+            self._take_in()
             self._append(question)
             if topics and is_only_about(text):
                 return self._tell_facts(text, on_text)
@@ -214,7 +214,7 @@ class ChatSession:
         turn = self._last_turn()
         removed: tuple[Message, ...] = ()
         if len(turn) > 1:
-            removed = self._store.remove_from(self._conversation.id, turn[1].id or 0)
+            removed = self._remove_from(turn[1])
         self._reload(turn[0])
         try:
             answer = self._answering.answer(on_text, on_thinking)
@@ -233,12 +233,18 @@ class ChatSession:
 
         Raises:
             UsageError: the question is empty, or describes a machine that makes no sense.
+            GuidesError: the guides failed at it; it was not stored.
         """
-        from assistant.chat.grounded import answer_grounded, engine_note, with_sources
+        from assistant.chat.grounded import (
+            answer_grounded,
+            engine_note,
+            guides_history,
+            with_sources,
+        )
 
-        history = [q.content for q, *answers in turns_of(self._window.messages)
-                   if answers and answers[-1].kind == "grounded"]  # fmt: skip
-        self._append(Message("user", text, self._now()))
+        self._take_in()
+        history = guides_history(self._window.messages, self._asked_guides)
+        self._asked_guides.add(self._append(Message("user", text, self._now())).id)
         try:
             answer = answer_grounded(
                 text,
@@ -269,7 +275,7 @@ class ChatSession:
             NothingSaidError: nothing was asked yet.
         """
         first = self._last_turn()[0]
-        removed = self._store.remove_from(self._conversation.id, first.id or 0)
+        removed = self._remove_from(first)
         self._reload(first)
         return removed
 
@@ -350,11 +356,22 @@ class ChatSession:
         self._window.messages.append(stored)
         return stored
 
+    def _take_in(self) -> None:
+        """Show what another chat made of this conversation since the last turn, and tell of it."""
+        self._elsewhere.know(self._window.messages)
+        added, removed = self._elsewhere.look()
+        if added or removed:
+            self._reload()
+            self._answering.note(changed_elsewhere(added, removed))
+
+    def _remove_from(self, message: Message) -> tuple[Message, ...]:
+        removed = self._store.remove_from(self._conversation.id, message.id or 0)
+        self._elsewhere.forget(removed)
+        return removed
+
     def _take_back(self) -> None:
         """Remove a question that could not be asked."""
-        question = self._window.messages[-1]
-        self._store.remove_from(self._conversation.id, question.id or 0)
-        self._window.messages.pop()
+        self._remove_from(self._window.messages.pop())
 
     def _put_back(self, removed: Sequence[Message]) -> None:
         """Store an answer again that was to be replaced, unless a part of a new one came."""
@@ -368,6 +385,7 @@ class ChatSession:
         Raises:
             NothingSaidError: there is none.
         """
+        self._take_in()
         spoken = [m for m in self.conversation.messages if m.kind != "summary"]
         turns = turns_of(spoken)
         if not turns or turns[-1][0].speaker != "user":
@@ -393,7 +411,7 @@ class ChatSession:
     def _tell_facts(self, text: str, on_text: OnText | None) -> Message:
         """Answer a question about the model and its computer from the tools."""
         topics = about_topics(text)
-        facts = self._facts(topics)
+        facts = self._facts(topics, models_asked_about(text))
         self._window.say_facts(fact_line(facts))
         told = compose_about(topics, facts)
         answer = self._append(Message("assistant", told, self._now(), kind="grounded"))
@@ -401,7 +419,7 @@ class ChatSession:
             on_text(told)
         return answer
 
-    def _facts(self, topics: Sequence[AboutTopic]) -> MachineFacts:
+    def _facts(self, topics: Sequence[AboutTopic], named: Sequence[str] = ()) -> MachineFacts:
         from assistant.chat.about_facts import gather_facts
 
         return gather_facts(
@@ -410,6 +428,8 @@ class ChatSession:
             topics=topics,
             num_ctx=self.budget.num_ctx,
             used_tokens=self.usage().tokens,
+            chat_speed=self.stats().mean_decode_tokens_per_s,
+            named=named,
             detect=self._detect,
             run_options=self._run_options,
         )

@@ -232,6 +232,16 @@ class ConversationStore:
         with self._database.reading() as connection:
             return _known(connection, conversation_id)
 
+    def message_ids(self, conversation_id: int) -> tuple[int, ...]:
+        """Return the numbers of a conversation's messages, oldest first, without its summaries."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT id FROM message WHERE conversation_id = ? AND kind <> 'summary' "
+                "ORDER BY id",
+                (conversation_id,),
+            ).fetchall()
+        return tuple(row[0] for row in rows)
+
     def by_name(self, name: str) -> Conversation | None:
         """Return the conversation of that name, upper and lower case alike, or None."""
         with self._database.reading() as connection:

@@ -36,15 +36,17 @@ def summary_request(
     `before` is the summary of what came earlier still. Long messages are shortened in their
     middle until everything fits.
     """
-    system = _INSTRUCTION.format(words=summary_tokens(budget) // 2)
-    used = summary_tokens(budget) + budget.estimate(system + _OPEN + _CLOSE) + _FRAME_TOKENS
-    parts = [f"Summary of what came before: {before}\n\n"] if before else []
-    parts += [f"{m.speaker}: {prompt_text(m)}\n\n" for m in messages]
-    told = "".join(_shortened(parts, int((budget.num_ctx - used) / budget.scale)))
+    system = _instruction(budget)
+    told = "".join(_shortened(_parts(messages, before), _room(budget)))
     return [
         {"role": "system", "content": system},
         {"role": "user", "content": f"{_OPEN}{told}{_CLOSE}"},
     ]
+
+
+def reads_whole(messages: Sequence[Message], *, before: str | None, budget: ContextBudget) -> bool:
+    """Return False when `summary_request` has to shorten what it is made of. Pure."""
+    return sum(map(guess_tokens, _parts(messages, before))) <= _room(budget)
 
 
 def summarise(
@@ -71,6 +73,21 @@ def summarise(
         think=False,
     )
     return " ".join(reply.content.split()) or None
+
+
+def _instruction(budget: ContextBudget) -> str:
+    return _INSTRUCTION.format(words=summary_tokens(budget) // 2)
+
+
+def _parts(messages: Sequence[Message], before: str | None) -> list[str]:
+    first = [f"Summary of what came before: {before}\n\n"] if before else []
+    return first + [f"{m.speaker}: {prompt_text(m)}\n\n" for m in messages]
+
+
+def _room(budget: ContextBudget) -> int:
+    """Return the tokens, as guessed, that the text to shorten may have."""
+    around = budget.estimate(_instruction(budget) + _OPEN + _CLOSE) + _FRAME_TOKENS
+    return int((budget.num_ctx - summary_tokens(budget) - around) / budget.scale)
 
 
 def _shortened(parts: Sequence[str], tokens: int) -> list[str]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from assistant.chat.budget import (
+    IMAGE_TOKENS,
+    UNSEEN_IMAGE_TOKENS,
     ContextBudget,
     ContextUsage,
     FittedPrompt,
@@ -20,8 +22,10 @@ from assistant.chat.budget import (
     guess_tokens,
     prompt_tokens,
     smallest_prompt,
+    turns_of,
 )
 from assistant.chat.chat_problems import TooLongError
+from assistant.chat.last_words import with_last_words
 from assistant.chat.records import Conversation, Message
 
 if TYPE_CHECKING:
@@ -37,7 +41,8 @@ class Window:
     """What is sent of a conversation. `system` is its own system prompt or that of the model.
 
     `facts` is a line about the model and its computer that joins the system prompt.
-    `left_out_to` is the id of the last message that was left out without a summary.
+    `left_out_to` is the id of the last message that was left out without a summary. `cut_turn` is
+    the turn before the last question when there was no room for the whole of it: its end is sent.
     """
 
     budget: ContextBudget
@@ -47,6 +52,7 @@ class Window:
     summary: Message | None = None
     left_out_to: int = 0
     was_counted: bool = False
+    cut_turn: tuple[Message, ...] = ()
 
     def show(self, conversation: Conversation, model: OwnModel) -> None:
         """Take what is live of a conversation, with the counts that `model` gave before."""
@@ -57,6 +63,7 @@ class Window:
             self.summary = replace(summaries[-1], tokens=None)
         live = [m for m in conversation.messages if m.kind != "summary" and (m.id or 0) > up_to]
         self.messages = _with_counts_of(model.name, live)
+        self.cut_turn = ()
         self.system = model.system if conversation.system is None else conversation.system
         self.forget_system_count()
 
@@ -69,6 +76,7 @@ class Window:
             num_ctx=known,
             reserve=answer_reserve(known, num_predict=model.num_predict, thinks=model.thinks),
             is_exact=num_ctx is not None or model.num_ctx_is_exact,
+            image_tokens=IMAGE_TOKENS if model.sees_images else UNSEEN_IMAGE_TOKENS,
         )
         self.was_counted = False
 
@@ -109,16 +117,22 @@ class Window:
         """
         used = budget or self.budget
         try:
-            return fit_messages(self.all, system=self.before, budget=used)
+            fitted = fit_messages(self.all, system=self.before, budget=used)
         except TooLongError:
             smallest = smallest_prompt(self.all, system=self.before, budget=used)
             if smallest is None:
                 raise
             return smallest
+        if self.cut_turn and not fitted.dropped and len(turns_of(self.messages)) == 1:
+            return with_last_words(fitted, self.cut_turn, budget=used)
+        return fitted
 
     def leave_out(self, dropped: Sequence[Message], summary: Message | None) -> None:
         """Send `dropped` no more; `summary`, where there is one, stands for them."""
         gone = {m.id for m in dropped}
+        turns = turns_of(self.messages)
+        if len(turns) > 1 and turns[-2][-1].id in gone:
+            self.cut_turn = turns[-2]
         self.messages = [m for m in self.messages if m.id not in gone]
         if summary is not None:
             self.summary = replace(summary, tokens=None)

@@ -46,6 +46,7 @@ EXIT_CODES = {
     "FileProblemError": 1,
     "FileTooLargeError": 1,
     "GgufError": 1,
+    "GuidesError": 1,
     "IndexDamagedError": 1,
     "InterruptedByUserError": 130,
     "LedgerDamagedError": 1,

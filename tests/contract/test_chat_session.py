@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from assistant.chat.chat_problems import (
     CannotChatError,
     CloudModelError,
     FileTooLargeError,
+    GuidesError,
     NoChatModelError,
     NothingSaidError,
     TooLongError,
@@ -607,7 +608,58 @@ def test_an_answer_that_fills_the_context_says_so() -> None:
     with talking(Say("word " * 4000), num_ctx=512) as talk:
         answer = talk.session.send("Write a book")
         assert len(answer.content.split()) < 512
-        assert any("limit" in note for note in talk.notes)
+        assert any("The context is full, so the answer stopped here." in n for n in talk.notes)
+
+
+def test_an_answer_at_the_limit_of_its_model_names_that_limit() -> None:
+    with talking(Say("word " * 40, done_reason="length")) as talk:
+        talk.session._answering.model = replace(talk.session.model, num_predict=20)
+        talk.session.send("Write a book")
+        assert talk.notes == ["The answer ended at its limit of 20 tokens; ask the model to go on."]
+
+
+@pytest.mark.parametrize("policy", ["summarise", "drop"])
+def test_go_on_after_a_full_context_sends_the_end_of_the_answer(policy: Any) -> None:
+    def model(request: dict[str, Any]) -> Say:
+        if "shorten a conversation" in str(request["messages"][0]["content"]):
+            return Say("A book was begun.")
+        return Say(" ".join(f"w{n}" for n in range(4000)))
+
+    with talking(model, num_ctx=512, policy=policy) as talk:
+        answer = talk.session.send("Write a book")
+        talk.session.send("go on")
+        assert talk.roles[-3:] == ["user", "assistant", "user"]
+        asked, tail, last = talk.sent[-1]["messages"][-3:]
+        assert (asked["content"], last["content"]) == ("Write a book", "go on")
+        assert tail["content"].startswith("[The beginning is left out here.] [...] ")
+        end = tail["content"].partition(" [...] ")[2]
+        assert len(end) > 200
+        assert answer.content.endswith(end)
+        assert "Of the last answer the end is still sent, as much as fits." in talk.notes
+        assert talk.session.usage().tokens < 2 * 512
+        talk.session.send("go on")
+        assert answer.content[-40:] not in talk.sent[-1]["messages"][-2]["content"]
+        assert len(talk.stored) == 6
+
+
+def test_a_summary_of_what_was_not_read_whole_says_so() -> None:
+    def model(request: dict[str, Any]) -> Say:
+        return Say("short" if "shorten a conv" in str(request["messages"][0]) else "ok " * 40)
+
+    before = [
+        Message("user", "word " * 900, AT),
+        Message("assistant", "fine " * 900, AT),
+        Message("user", "more " * 200, AT),
+        Message("assistant", "done", AT),
+    ]
+    told = "They are too long to be read at once: the summary leaves parts of them out."
+    with talking(model, num_ctx=1024, before=before) as talk:
+        talk.session.send("Next")
+        assert told in talk.notes
+    with talking(model, num_ctx=1024) as talk:
+        long_turns(talk, 8)
+        assert any("summary from here on" in note for note in talk.notes)
+        assert told not in talk.notes
 
 
 def test_a_server_that_cuts_all_the_same_is_noticed() -> None:
@@ -660,6 +712,53 @@ def test_pictures_only_for_models_that_see(tmp_path: Path) -> None:
         talk.session.send("Sure?")
         assert "images" not in talk.sent[-1]["messages"][0]
         assert "cat.png" in talk.sent[-1]["messages"][0]["content"]
+
+
+def test_a_blind_model_is_told_of_before_and_the_server_is_not_blamed() -> None:
+    pictures = [Attachment(f"{n}.png", "image", data=b"\x89PNG" + b"0" * 90) for n in "ab"]
+    with talking(Say("I see nothing.")) as talk:
+        heard: list[int] = []
+        talk.session.send("What is it?", pictures, on_text=lambda _: heard.append(len(talk.notes)))
+        assert heard[0] == 2
+        assert talk.session.usage().tokens < 200
+        talk.session.send("Sure?")
+        assert talk.notes == [f"{NAME} cannot see {n}.png: it is not sent." for n in "ab"]
+    with talking(Say("Two cats.", prompt_eval_count=90), model="gemma3:4b") as talk:
+        talk.session.send("What is it?", pictures)
+        assert talk.notes == []
+        assert len(talk.sent[-1]["messages"][-1]["images"]) == 2
+
+
+# Two chats of one conversation
+
+
+def test_what_another_chat_wrote_is_told_and_taken_in(tmp_path: Path) -> None:
+    path = tmp_path / "conversations.sqlite"
+    with talking(Say("ok"), store=open_store(path)) as talk, open_store(path) as other:
+        talk.session.send("First")
+        again = ChatSession(
+            talk.server.address, talk.client, model=talk.session.model, store=other,
+            conversation=other.load(talk.session.conversation.id), now=lambda: AT,
+        )  # fmt: skip
+        again.send("From elsewhere")
+        talk.session.send("Third")
+        told = "This conversation is also open elsewhere: 2 messages were added there."
+        assert talk.notes == [told]
+        assert [m["content"] for m in talk.sent[-1]["messages"] if m["role"] == "user"] == [
+            "First", "From elsewhere", "Third",
+        ]  # fmt: skip
+        talk.session.send("Fourth")
+        talk.session.retry()
+        talk.session.undo()
+        talk.session.send("Fifth")
+        assert talk.notes == [told]
+        again.undo()
+        assert talk.session.usage().tokens
+        talk.session.send("Sixth")
+        assert talk.notes[1:] == [
+            "This conversation is also open elsewhere: 2 messages were removed there."
+        ]
+        assert "Fifth" not in str(talk.sent[-1]["messages"])
 
 
 # The model
@@ -734,6 +833,9 @@ class Clouded:
             name, {"llama.context_length": 131072}, capabilities=can, remote_host=host
         )
 
+    def show_with_arrays(self, name: str) -> ShownModel:
+        return self.show(name)
+
 
 @pytest.mark.parametrize("name", ["gpt-oss:120b-cloud", "remote:7b", "unheard-of:cloud"])
 def test_cloud_models_are_refused(name: str) -> None:
@@ -786,6 +888,23 @@ def test_questions_about_the_machine_are_answered_from_the_tools() -> None:
         assert talk.session.retry().content == "I am a large model."
 
 
+def test_what_runs_how_fast_and_where_it_goes_are_answered_without_the_model() -> None:
+    machine = parse_machine("RTX 3060 12GB, 32GB RAM")
+    with talking(Say("I can run anything."), detect=lambda: machine) as talk:
+        ran = talk.session.send("can I run llama3.3:70b?")
+        assert (ran.kind, ran.content[:2]) == ("grounded", "No")
+        assert "`llama3.3:70b`" in ran.content
+        assert "RTX 3060" in talk.session.send("what gpu do I have?").content
+        assert "expected" in talk.session.send("how fast are you?").content
+        where = talk.session.send("Wird etwas ins Internet gesendet?").content
+        assert talk.server.address.url in where
+        assert talk.sent == []
+        talk.session.send("Hello")
+        speed = talk.session.stats().mean_decode_tokens_per_s
+        assert speed
+        assert f"{speed:.1f} tokens/s" in talk.session.send("how fast are you?").content
+
+
 def test_a_question_that_is_only_partly_about_it_goes_to_the_model_with_the_facts() -> None:
     with talking(Say("ok")) as talk:
         talk.session.send("What model are you, and can you write a poem?")
@@ -807,3 +926,47 @@ def test_guides_answer_a_turn_with_their_sources() -> None:
         talk.server.stop()
         again = talk.session.ask_guides("what is a KV cache?")
         assert again.content
+
+
+def test_machine_questions_are_no_history_for_the_guides() -> None:
+    machine = parse_machine("RTX 3060 12GB, 32GB RAM")
+    asked = "how do I make Ollama use more context?"
+    follow = "and with 32k?"
+
+    def ask(*before: str, text: str) -> str:
+        with talking(Say("ok"), detect=lambda: machine) as talk:
+            for question in before:
+                assert talk.session.send(question).kind == "grounded"
+            return talk.session.ask_guides(text).content
+
+    machine_questions = ("what model are you?", "how much memory do you use?",
+                         "could I run a bigger model?")  # fmt: skip
+    for text in (asked, follow):
+        assert ask(*machine_questions, text=text) == ask(text=text)
+    with talking(Say("ok"), detect=lambda: machine) as talk:
+        talk.session.ask_guides("could I run a bigger model?")
+        talk.session.ask_guides("does llama3.1:8b fit on a 3060 12GB?")
+        assert "32k" in talk.session.ask_guides(follow).content
+
+
+def test_a_failure_of_the_guides_is_one_error_and_the_chat_goes_on() -> None:
+    def broken() -> Any:
+        raise ZeroDivisionError("a probe divided by nothing")
+
+    with talking(Say("ok"), detect=broken) as talk:
+        with pytest.raises(GuidesError, match="divided by nothing") as caught:
+            talk.session.ask_guides("what runs here?")
+        assert caught.value.hint
+        assert talk.stored == []
+        assert talk.session.send("Still there?").content == "ok"
+
+
+def test_a_reader_of_the_guides_that_goes_away_is_no_failure_of_theirs() -> None:
+    def closed(_: str) -> None:
+        raise BrokenPipeError
+
+    with (
+        talking(Say("ok"), detect=lambda: parse_machine("RTX 3060 12GB, 32GB RAM")) as talk,
+        pytest.raises(BrokenPipeError),
+    ):
+        talk.session.ask_guides("what is a KV cache?", on_token=closed)

@@ -20,6 +20,7 @@ from assistant.chat.budget import (
     turns_of,
 )
 from assistant.chat.chat_problems import TooLongError
+from assistant.chat.last_words import CUT_AT_ITS_BEGINNING, with_last_words
 from assistant.chat.prompt_text import prompt_text, wire_messages
 from assistant.chat.records import Attachment, Message
 from assistant.chat.summarise import summary_request, summary_tokens
@@ -199,3 +200,27 @@ def test_every_message_takes_at_least_a_token(
     messages: list[Message], budget: ContextBudget
 ) -> None:
     assert all(message_tokens(m, budget) >= 1 for m in messages)
+
+
+@given(conversations(), budgets(), systems)
+def test_last_words_are_the_end_of_the_answer_and_fit(
+    messages: list[Message], budget: ContextBudget, system: str | None
+) -> None:
+    turns = turns_of([m for m in messages if m.kind != "summary"])
+    assume(len(turns) > 1)
+    heads = [m for m in messages if m.kind == "summary"]
+    try:
+        alone = fit_messages([*heads, *turns[-1]], system=system, budget=budget)
+    except TooLongError:
+        assume(False)
+    found = with_last_words(alone, turns[-2], budget=budget)
+    assert found.tokens <= budget.room
+    added = [m for m in found.messages if m not in alone.messages]
+    assert [m for m in found.messages if m in alone.messages] == list(alone.messages)
+    if added:
+        question, answer = added
+        assert (question.speaker, answer.speaker) == ("user", "assistant")
+        for message in added:
+            end = message.content.removeprefix(CUT_AT_ITS_BEGINNING)
+            assert any(prompt_text(m).endswith(end) for m in turns[-2])
+    assert found.tokens == prompt_tokens(found.messages, system=system, budget=budget)

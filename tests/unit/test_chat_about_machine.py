@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from assistant.agent.answer import answer_question
 from assistant.chat.about_facts import gather_facts
-from assistant.chat.about_machine import (
+from assistant.chat.about_machine import MachineFacts, compose_about, fact_line
+from assistant.chat.about_words import (
     AboutTopic,
-    MachineFacts,
     about_topics,
-    compose_about,
-    fact_line,
     is_only_about,
+    models_asked_about,
 )
 from assistant.chat.own_model import OwnModel
 from assistant.errors import OllamaError
@@ -21,6 +21,7 @@ from assistant.fit.estimate import estimate_fit
 from assistant.fit.model_facts import facts_from_card
 from assistant.fit.records import RunOptions
 from assistant.machine.parse import parse_machine
+from assistant.machine.records import MeasuredRun
 from assistant.models.catalog import load_catalog
 from assistant.ollama.records import InstalledModel, LoadedModel, ShownModel
 from assistant.ollama.server_address import ServerAddress, parse_address
@@ -61,6 +62,51 @@ FACTS = MachineFacts(
         ("what model are you, how much memory do you use, could I run a bigger one",
          ("model", "memory", "bigger")),
         ("Hello! What model are you and what is your context? Thanks", ("model", "context")),
+        ("can I run llama3.3:70b?", ("run",)),
+        ("Could I run Qwen3 8B here?", ("run",)),
+        ("does gpt-oss:20b fit on my card", ("run",)),
+        ("what gpu do I have?", ("gpu",)),
+        ("Which graphics card does this computer have?", ("gpu",)),
+        ("how fast are you?", ("speed",)),
+        ("How many tokens per second do you generate?", ("speed",)),
+        ("is anything sent to the internet?", ("private",)),
+        ("does my data leave this computer?", ("private",)),
+        ("Do you send anything to the cloud?", ("private",)),
+        # German
+        ("Welches Modell bist du?", ("model",)),
+        ("Mit welchem Modell spreche ich gerade?", ("model",)),
+        ("Wie viel Speicher brauchst du?", ("memory",)),
+        ("Wieviel VRAM verbrauchst du gerade?", ("memory",)),
+        ("Kann ich ein größeres Modell laufen lassen?", ("bigger",)),
+        ("Wie groß ist dein Kontextfenster?", ("context",)),
+        ("Kann ich llama3.3:70b laufen lassen?", ("run",)),
+        ("Läuft llama3.3:70b auf meinem Rechner?", ("run",)),
+        ("Welche Grafikkarte habe ich?", ("gpu",)),
+        ("Wie schnell bist du?", ("speed",)),
+        ("Wird etwas ins Internet gesendet?", ("private",)),
+        ("Werden meine Daten ins Internet übertragen?", ("private",)),
+        ("Welches Modell bist du und wie viel Speicher brauchst du?", ("model", "memory")),
+        # French
+        ("Quel modèle es-tu ?", ("model",)),
+        ("Combien de mémoire utilises-tu ?", ("memory",)),
+        ("Puis-je faire tourner un modèle plus grand ?", ("bigger",)),
+        ("Est-ce que je peux utiliser un plus gros modèle ?", ("bigger",)),
+        ("Quelle est la taille de ton contexte ?", ("context",)),
+        ("Est-ce que je peux faire tourner llama3.3:70b ?", ("run",)),
+        ("Quelle carte graphique ai-je ?", ("gpu",)),
+        ("À quelle vitesse réponds-tu ?", ("speed",)),
+        ("Est-ce que quelque chose est envoyé sur Internet ?", ("private",)),
+        ("Mes données sont-elles envoyées sur internet ?", ("private",)),
+        # Spanish
+        ("¿Qué modelo eres?", ("model",)),
+        ("¿Cuánta memoria usas?", ("memory",)),
+        ("cuanta memoria usas", ("memory",)),
+        ("¿Puedo usar un modelo más grande?", ("bigger",)),
+        ("¿Cuál es tu contexto?", ("context",)),
+        ("¿Puedo ejecutar llama3.3:70b?", ("run",)),
+        ("¿Qué tarjeta gráfica tengo?", ("gpu",)),
+        ("¿Qué tan rápido eres?", ("speed",)),
+        ("¿Se envía algo a internet?", ("private",)),
     ],
 )  # fmt: skip
 def test_such_questions_are_recognised(text: str, topics: tuple[AboutTopic, ...]) -> None:
@@ -83,6 +129,19 @@ def test_such_questions_are_recognised(text: str, topics: tuple[AboutTopic, ...]
         "Explain the context of the French Revolution",
         "What is the context of this quote?",
         "who are you",
+        "can I run python3?",
+        "can I run python:3.12?",
+        "Can I run 10 km?",
+        "how fast is it?",
+        "how fast are cheetahs?",
+        "what gpu should I buy?",
+        "is anything sent to the printer?",
+        "Is this private?",
+        "how much memory does python use?",
+        "Wie schnell bist du gerannt, als du ein Kind warst?",
+        "Wie viel Speicher braucht ein Wörterbuch?",
+        "Quel modèle de voiture dois-je acheter ?",
+        "¿Qué modelo de coche compro?",
         "Write a story in which a robot is asked: what model are you?",
         "Translate 'how much memory do you use?' into German",
         "```\nwhat model are you?\n```",
@@ -91,6 +150,48 @@ def test_such_questions_are_recognised(text: str, topics: tuple[AboutTopic, ...]
 )
 def test_other_questions_are_left_to_the_model(text: str) -> None:
     assert not is_only_about(text)
+
+
+def test_the_models_that_are_asked_about_are_named() -> None:
+    text = "Can I run Llama3.3:70b, would qwen3:4b fit and what gpu do I have?"
+    assert about_topics(text) == ("run", "gpu")
+    assert is_only_about(text)
+    assert models_asked_about(text) == ("llama3.3:70b", "qwen3:4b")
+    assert models_asked_about("what gpu do I have?") == ()
+
+
+def test_the_gpu_of_this_computer() -> None:
+    with_card = compose_about(("gpu",), replace(FACTS, machine=CARD))
+    assert "RTX 3060" in with_card
+    assert "of 12 GiB without this model" in with_card
+    cpu = parse_machine("CPU only, 16GB RAM")
+    assert "No GPU was found" in compose_about(("gpu",), replace(FACTS, machine=cpu))
+    assert "not looked at" in compose_about(("gpu",), FACTS)
+    assert "on another computer" in compose_about(("gpu",), replace(FACTS, is_local=False))
+
+
+def test_speed_is_measured_here_or_before_or_expected() -> None:
+    card, tag = load_catalog().find("qwen3:4b")
+    estimate = estimate_fit(facts_from_card(card, tag), CARD, RunOptions(num_ctx=16384))
+    expected = replace(FACTS, estimate=estimate)
+    before = replace(expected, measured_speed=55.24, measured_on="2026-11-20")
+    here = replace(before, chat_speed=61.0)
+    assert "known when it has written" in compose_about(("speed",), FACTS)
+    assert "are expected" in compose_about(("speed",), expected)
+    assert "55.2 tokens/s when it was last measured, on 2026-11-20" in compose_about(
+        ("speed",), before
+    )
+    assert compose_about(("speed",), here).startswith("It writes 61.0 tokens/s")
+
+
+def test_where_what_is_written_goes() -> None:
+    here = compose_about(("private",), FACTS)
+    assert here.startswith("No: ")
+    assert FACTS.server in here
+    far = replace(FACTS, server="http://10.0.0.9:11434", is_local=False)
+    told = compose_about(("private",), far)
+    assert "sent over the network to the Ollama server at http://10.0.0.9:11434" in told
+    assert compose_about(("private",), replace(FACTS, remote=True)).startswith("Yes: ")
 
 
 def test_a_message_with_more_in_it_is_not_only_about_that() -> None:
@@ -111,10 +212,9 @@ def test_the_model_and_its_context() -> None:
 @pytest.mark.parametrize(
     "size, vram, words",
     [
-        (6 * GIB, 6 * GIB, "It takes 6.0 GiB of memory with 16k tokens of context: all of it in "
-         "the memory of the RTX 3060."),
-        (8 * GIB, 6 * GIB, "6.0 GiB in the GPU's memory and 2.0 GiB in RAM (25 % of it on the "
-         "CPU)"),
+        (6 * GIB, 6 * GIB, "It uses 6.0 GiB of memory, all of it on the GPU. That includes 16k "
+         "tokens of context."),
+        (8 * GIB, 6 * GIB, "6.0 GiB of it on the GPU and 2.0 GiB in RAM (25 % of it on the CPU)"),
         (3 * GIB, 0, "all of it in RAM, on the CPU"),
     ],
 )  # fmt: skip
@@ -141,9 +241,12 @@ def test_what_the_server_leaves_out_is_told() -> None:
     total = estimate.memory.total_bytes
     less = replace(FACTS, estimate=estimate, size_bytes=total * 8 // 10, vram_bytes=total * 8 // 10)
     told = compose_about(("memory",), less)
-    assert f"with what it leaves out about {total / GIB:.1f} GiB" in told
-    assert "leaves out" not in compose_about(("memory",), replace(less, size_bytes=total))
-    assert "leaves out" not in compose_about(("memory",), replace(less, num_ctx=8192))
+    assert (
+        f"It uses {total * 0.8 / GIB:.1f} GiB of memory, all of it on the GPU "
+        f"({total / GIB:.1f} GiB with what the server does not count)."
+    ) in told
+    assert "not count" not in compose_about(("memory",), replace(less, size_bytes=total))
+    assert "not count" not in compose_about(("memory",), replace(less, num_ctx=8192))
 
 
 def test_a_bigger_model_without_a_gpu_runs_on_the_cpu() -> None:
@@ -228,6 +331,21 @@ def test_this_computer_is_not_looked_at_for_a_server_elsewhere_or_without_need()
     assert (far.is_local, far.machine) == (False, None)
     near = gather_facts(Server(), OWN, topics=("model",), num_ctx=4096, detect=never)  # type: ignore[arg-type]
     assert near.machine is None
+
+
+def test_a_named_model_is_answered_as_ask_does_and_its_measured_speed_is_found() -> None:
+    run = MeasuredRun("tiny", "Q8_0", 8192, "gpu", 80.5, "2026-11-20")
+    old = replace(run, decode_tokens_per_s=70.0, measured_on="2026-10-01")
+    machine = replace(CARD, measured_runs=(run, old, replace(run, model="other")))
+    facts = gather_facts(
+        Server(), OwnModel("tiny:latest", frozenset({"completion"}), 4096),
+        topics=("run", "speed"), num_ctx=4096, named=("llama3.3:70b", "llama3.1:8b"),
+        detect=lambda: machine,
+    )  # fmt: skip
+    assert (facts.measured_speed, facts.measured_on) == (80.5, "2026-11-20")
+    for name, told in zip(("llama3.3:70b", "llama3.1:8b"), facts.runs, strict=True):
+        assert told == answer_question(f"can I run {name}?", detect=lambda: machine).text
+    assert compose_about(("run",), facts).startswith("No")
 
 
 def test_a_server_that_does_not_answer_leaves_facts_unknown() -> None:

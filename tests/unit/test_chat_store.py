@@ -900,3 +900,13 @@ def test_a_conversation_is_added_under_numbers_of_its_own(store: ConversationSto
     assert added == store.load(added.id)
     assert {hit.conversation_id for hit in store.search("one")} == {talk.id, added.id}
     assert store.load(talk.id) == exported
+
+
+def test_the_numbers_of_messages_are_those_of_the_conversation_without_summaries() -> None:
+    with memory_store() as store:
+        one, other = store.create(now=NOW), store.create(now=NOW)
+        kept = [store.append(one.id, said(text)) for text in ("a", "b")]
+        store.append(other.id, said("c"))
+        store.set_summary(one.id, "short", up_to=kept[0].id or 0, now=NOW)
+        assert store.message_ids(one.id) == tuple(m.id for m in kept)
+        assert store.message_ids(999) == ()
