@@ -10,6 +10,7 @@ import click
 
 from assistant.cli.chat_commands import render_help
 from assistant.cli.chat_files import attach_file, copy_answer, export_conversation, import_file
+from assistant.cli.chat_roles import chat_role, chat_roles
 from assistant.cli.chat_text import (
     render_hits,
     render_resumed,
@@ -21,7 +22,7 @@ from assistant.cli.chat_text import (
 )
 from assistant.cli.confirm import confirmed
 from assistant.cli.layout import paragraph
-from assistant.errors import UsageError
+from assistant.errors import AssistantError, UsageError
 
 if TYPE_CHECKING:
     from assistant.chat.own_model import OwnModel
@@ -52,13 +53,11 @@ def model(chat: Chat, name: str) -> None:
 
 def role(chat: Chat, name: str) -> None:
     """/role: which role the conversation has; with a name, the model set up for that one."""
-    from assistant.recommend.roles import ROLES
-
     if name:
-        _tell_model(chat, chat.session.use_role(name))
+        _tell_model(chat, chat.session.use_role(chat_role(name)))
         return
     at = chat.session.conversation.role or "chat"
-    names = ", ".join(each.name for each in ROLES if each.name != "embeddings")
+    names = ", ".join(each for each, _ in chat_roles())
     chat.tell(f"The role is {at}. There are {names}.")
 
 
@@ -101,7 +100,7 @@ def guides(chat: Chat, question: str) -> None:
     def run(view: AnswerView) -> Message:
         answer = chat.session.ask_guides(question)
         if answer.content:
-            view.text(answer.content)
+            view.text(_laid_out(answer))
         return answer
 
     chat.turn(run, waiting=lambda: "looking that up and checking it")
@@ -180,7 +179,8 @@ def forget(chat: Chat, what: str) -> None:
         chat.opened.begin()
         chat.tell(f"{count} conversation{'s' * (count != 1)} deleted. This is a new one.")
         return
-    chat.history.forget({m.content for m in conversation.messages if m.speaker == "user"})
+    said = {m.content for m in conversation.messages if m.speaker == "user"}
+    chat.history.forget(said, conversation=conversation.id)
     store.forget(conversation.id)
     chat.opened.begin()
     chat.tell("Deleted. This is a new conversation.")
@@ -233,14 +233,14 @@ def show_resumed(chat: Chat) -> None:
         chat.say(paragraph(f"{you}{_short(spoken[-2].content)}", width=chat.width))
 
     def run(view: AnswerView) -> Message:
-        view.text(last.content)
+        view.text(_laid_out(last))
         return last
 
     chat.turn(run)
 
 
 def installed_models(chat: Chat) -> tuple[str, ...]:
-    """Return the models that can be named, without those of a cloud; none if nobody answers."""
+    """Return the models that can answer, without those of a cloud; none if nobody answers."""
     from assistant.agent.model_choice import is_cloud
     from assistant.errors import OllamaError
 
@@ -249,7 +249,28 @@ def installed_models(chat: Chat) -> tuple[str, ...]:
     except OllamaError:
         return ()
     allowed = chat.opened.request.allow_cloud
-    return tuple(shown_model(m.name) for m in found if allowed or not is_cloud(m))
+    named = (m.name for m in found if allowed or not is_cloud(m))
+    return tuple(shown_model(name) for name in named if _can_chat(chat, name))
+
+
+def _can_chat(chat: Chat, name: str) -> bool:
+    """Return whether a model writes answers; True where the server does not say."""
+    if name not in chat.can_chat:
+        try:
+            capabilities = chat.opened.client.show(name).capabilities
+        except AssistantError:
+            return True
+        chat.can_chat[name] = "completion" in capabilities and "embedding" not in capabilities
+    return chat.can_chat[name]
+
+
+def _laid_out(answer: Message) -> str:
+    """Return an answer's Markdown; one from the guides flows instead of keeping their lines."""
+    if answer.kind != "grounded":
+        return answer.content
+    from assistant.cli.chat_stream import reflowed
+
+    return reflowed(answer.content)
 
 
 def _tell_model(chat: Chat, found: OwnModel) -> None:
@@ -258,6 +279,13 @@ def _tell_model(chat: Chat, found: OwnModel) -> None:
         f"{shown_model(found.name)} answers from here on ({found.why}), with "
         f"{about}{found.num_ctx:,} tokens of context; {where(found, chat.session.address)}."
     )
+    chat.announced_num_ctx = found.num_ctx
+    messages = chat.session.conversation.messages
+    files = [*chat.attachments, *(file for m in messages for file in m.attachments)]
+    pictures = list(dict.fromkeys(file.name for file in files if file.kind == "image"))
+    if pictures and not found.sees_images:
+        it = "it is" if len(pictures) == 1 else "they are"
+        chat.tell(f"It cannot see pictures: {', '.join(pictures)}; {it} not sent to it.")
 
 
 def _last_answer(conversation: Conversation) -> Message | None:

@@ -37,9 +37,10 @@ _THINKING_INDENT: Final = "  "
 class AnswerScreen:
     """Shows one answer; a context manager around its arrival.
 
-    `text` and `thinking` take its pieces. `waiting_for` says in a few words what the wait is for,
-    and is asked once there is one, in the other thread; `keep_thinking` leaves the thinking on the
-    screen instead of folding it.
+    `text` and `thinking` take its pieces. `width` is asked before each drawing: what is not final
+    is laid out anew when the window changes its size. `waiting_for` says in a few words what the
+    wait is for, and is asked once there is one, in the other thread; `keep_thinking` leaves the
+    thinking on the screen instead of folding it.
     """
 
     def __init__(
@@ -47,15 +48,18 @@ class AnswerScreen:
         write: Callable[[str], None],
         size: Callable[[], Size],
         *,
-        width: int,
+        width: Callable[[], int],
         color: bool,
         waiting_for: Callable[[], str],
         keep_thinking: bool = False,
+        reflows: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._layout = Layout(width=width, color=color)
+        self._width = width
+        self._layout = Layout(width=width(), color=color)
         self._stream = MarkdownStream(self._layout)
-        self._lines = LiveLines(write, size, cut=self._layout.plain("...", dim=True)[0])
+        cut = self._layout.plain("...", dim=True)[0]
+        self._lines = LiveLines(write, size, cut=cut, reflows=reflows)
         self._clock = clock
         self._waiting_for = waiting_for
         self._keep_thinking = keep_thinking
@@ -107,6 +111,7 @@ class AnswerScreen:
         """Take a piece of the answer."""
         with self._interrupts.held(), self._lock:
             if self._phase != "text":
+                self._layout.resize(self._width())
                 self._lines.show(self._folded())
                 self._phase = "text"
             self._stream.feed(piece)
@@ -115,6 +120,7 @@ class AnswerScreen:
     def note(self, text: str) -> None:
         """Say something about the turn itself: above the answer, or below what came of it."""
         with self._interrupts.held(), self._lock:
+            self._layout.resize(self._width())
             if self._phase == "waiting":
                 self._lines.show([*self._layout.plain(text, dim=True), BLANK])
             else:
@@ -122,6 +128,7 @@ class AnswerScreen:
 
     def _finish(self) -> None:
         """Write what is not final yet; the cursor is at the beginning of a line then."""
+        self._layout.resize(self._width())
         final = self._stream.finish() if self._phase == "text" else self._folded()
         for note in self._notes:
             final += [BLANK, *self._layout.plain(note, dim=True)]
@@ -154,7 +161,8 @@ class AnswerScreen:
                 with self._lock:
                     if self._ended.is_set():
                         return
-                    if self._phase in {"waiting", "thinking"} or self._stale:
+                    is_old = self._stale or self._layout.width != self._width()
+                    if self._phase in {"waiting", "thinking"} or is_old:
                         self._draw()
 
     def _draw_if_due(self) -> None:
@@ -165,6 +173,7 @@ class AnswerScreen:
 
     def _draw(self) -> None:
         began = self._clock()
+        self._layout.resize(self._width())
         if self._phase == "waiting":
             self._lines.show((), self._waiting_line(began))
         elif self._phase == "thinking":

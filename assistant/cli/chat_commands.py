@@ -54,11 +54,10 @@ COMMANDS: Final[tuple[ChatCommand, ...]] = (
     ),
     ChatCommand(
         "file",
-        "a file for the next message; --split cuts it",
-        "[--split] PATH",
+        "a file for the next message; --split cuts it, - drops it",
+        "[[--split] PATH|-]",
         "file",
         ("attach",),
-        needs_argument=True,
     ),
     ChatCommand(
         "guides",
@@ -127,6 +126,8 @@ def parse_line(line: str) -> TypedCommand | str:
     text = line.strip()
     if text.startswith("//"):
         return text[1:]
+    if text == "/":
+        raise UnknownCommandError("/ alone is no command.", hint="Did you mean /help?")
     match = _TYPED.fullmatch(text)
     if match is None:
         return text
@@ -192,11 +193,11 @@ def ends_in_backslash(line: str) -> bool:
 
 
 def needs_more(line: str) -> bool:
-    """Return whether a line is a command that can do nothing without the argument to come."""
+    """Return whether a line is a command whose argument is still to come, by need or by rule."""
     try:
-        parse_line(line)
+        typed = parse_line(line)
     except MissingArgumentError:
         return True
     except UnknownCommandError:
         return False
-    return False
+    return isinstance(typed, TypedCommand) and typed.command.kind == "file" and not typed.argument

@@ -11,42 +11,85 @@ from assistant.errors import FileProblemError, UsageError
 from assistant.files import OWNER_ONLY
 
 if TYPE_CHECKING:
-    from assistant.chat.records import Conversation
+    from assistant.chat.records import Attachment, Conversation
     from assistant.cli.chat_state import Chat
 
 _SPLIT = "--split"
 _MOST_NAMES = 1000
+MOST_PARTS = 50
+"""A file in more parts than this takes more messages than anybody types."""
 
 
 def attach_file(chat: Chat, argument: str) -> None:
-    """/file: a file for the next message; `--split` cuts one that is too long into parts."""
+    """/file: a file for the next message, `--split` in parts; alone what there is, `-` drops it."""
     from assistant.chat.chat_problems import FileTooLargeError
 
+    if argument in {"", "-"}:
+        _list_files(chat) if not argument else _drop_files(chat)
+        return
     split = argument == _SPLIT or argument.startswith(f"{_SPLIT} ")
     named = argument.removeprefix(_SPLIT).strip() if split else argument
     if not named:
         raise UsageError("/file --split needs a file.", hint="Type: /file --split PATH")
     path = path_of(named)
     if split:
-        first, *parts = chat.session.split_file(path)
-        chat.attachments.append(first)
-        chat.parts = parts
+        first, *parts = _split(chat, path)
         if parts:
+            chat.attachments.append(first)
+            chat.parts = parts
             chat.tell(
-                f"{path.name} is in {len(parts) + 1} parts; each goes with a message of its own. "
-                "Type the first one."
+                f"{path.name} is in {len(parts) + 1} parts. Type a message; part 1 goes with it."
             )
             return
     else:
         try:
-            first = chat.session.read_file(path)
+            first = chat.working(f"reading {path.name}", lambda: chat.session.read_file(path))
         except FileTooLargeError as error:
             if error.attachment is not None:
                 error.hint = f"Send it in parts: /file --split {named}"
             raise
-        chat.attachments.append(first)
-    tokens = "" if first.tokens is None else f", about {first.tokens:,} tokens"
-    chat.tell(f"{first.name}{tokens}, goes with the next message.")
+    if first in chat.attachments:
+        chat.tell(f"{first.name} is attached already.")
+        return
+    chat.attachments.append(first)
+    chat.tell(f"{_with_size(first)}, goes with the next message.")
+
+
+def _split(chat: Chat, path: Path) -> tuple[Attachment, ...]:
+    """Return a file in parts.
+
+    Raises:
+        UsageError: there would be too many to send.
+    """
+    parts = chat.working(f"splitting {path.name}", lambda: chat.session.split_file(path))
+    if len(parts) > MOST_PARTS:
+        raise UsageError(
+            f"{path.name} would be in {len(parts):,} parts, a message each; {MOST_PARTS} are the "
+            "most.",
+            hint="Send the piece of it that matters, or use a model with a longer context.",
+        )
+    return parts
+
+
+def _list_files(chat: Chat) -> None:
+    if not chat.attachments:
+        chat.tell("No file is attached. Type: /file PATH")
+        return
+    told = "; ".join(map(_with_size, chat.attachments))
+    verb = "goes" if len(chat.attachments) == 1 else "go"
+    later = len(chat.parts)
+    more = f", {later} more part{'s' * (later != 1)} with those after it" if later else ""
+    chat.tell(f"{told}: {verb} with the next message{more}. /file - drops this.")
+
+
+def _drop_files(chat: Chat) -> None:
+    names = ", ".join(file.name for file in chat.attachments)
+    chat.attachments, chat.parts = [], []
+    chat.tell(f"Dropped: {names}." if names else "No file is attached.")
+
+
+def _with_size(file: Attachment) -> str:
+    return file.name if file.tokens is None else f"{file.name}, about {file.tokens:,} tokens"
 
 
 def copy_answer(chat: Chat, argument: str) -> None:
@@ -101,6 +144,11 @@ def export_conversation(chat: Chat, argument: str) -> None:
     elif form.lower() == "json":
         suffix = "json"
     elif argument:
+        if not _names_file(argument):
+            raise UsageError(
+                f"{argument!r} is neither md or json nor a file's name with its ending.",
+                hint="Type: /export md or /export json",
+            )
         named = argument
         suffix = "json" if argument.lower().endswith(".json") else "md"
     conversation = chat.session.conversation
@@ -110,7 +158,7 @@ def export_conversation(chat: Chat, argument: str) -> None:
     wanted = path_of(named.strip()) if named.strip() else Path(export_name(conversation, suffix))
     if wanted.is_dir():
         wanted /= export_name(conversation, suffix)
-    path = _write_new(wanted, text)
+    path = _write_new(wanted, text, suffix)
     chat.tell(f"Written to {path}, readable by you alone.")
 
 
@@ -160,12 +208,18 @@ def _expanded(typed: str) -> Path:
         return Path(typed)
 
 
-def _write_new(path: Path, text: str) -> Path:
+def _names_file(typed: str) -> bool:
+    """Return whether a text is a path: it has a separator or an ending, or is a folder."""
+    return "/" in typed or os.sep in typed or bool(Path(typed).suffix) or path_of(typed).is_dir()
+
+
+def _write_new(path: Path, text: str, suffix: str) -> Path:
     """Write a file that was not there: beside one of that name, it gets a number.
 
     Raises:
         FileProblemError: it cannot be written.
     """
+    command = f"/export {suffix}"
     for number in range(1, _MOST_NAMES):
         tried = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
         try:
@@ -178,9 +232,10 @@ def _write_new(path: Path, text: str) -> Path:
             why = getattr(error, "strerror", None) or str(error)
             raise FileProblemError(
                 f"{str(tried)!r} cannot be written: {why.lower()}.",
-                hint="Name another file: /export md FILE",
+                hint=f"Name another file: {command} FILE",
             ) from error
         return tried
     raise FileProblemError(
-        f"there are too many files like {str(path)!r}.", hint="Name another file: /export md FILE"
+        f"there are too many files like {str(path)!r}.",
+        hint=f"Name another file: {command} FILE",
     )

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 def quiet_keys() -> Iterator[None]:
     """Let the terminal show no typed character while the block runs; Ctrl-C works as ever.
 
-    What is typed is read by the next prompt. Without a terminal, or on Windows, nothing changes.
+    What is typed is read by the next prompt, also when Ctrl-C stops the answer (NOFLSH). Without
+    a terminal, or on Windows, nothing changes.
     """
     try:
         import termios
@@ -25,7 +26,7 @@ def quiet_keys() -> Iterator[None]:
         yield
         return
     quiet = [*before]
-    quiet[3] = before[3] & ~(termios.ECHO | termios.ICANON)
+    quiet[3] = before[3] & ~(termios.ECHO | termios.ICANON) | termios.NOFLSH
     termios.tcsetattr(descriptor, termios.TCSADRAIN, quiet)
     try:
         yield

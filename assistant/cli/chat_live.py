@@ -7,7 +7,7 @@ appended. The live lines never fill the screen: of more than fit, the last are s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -28,13 +28,24 @@ class Size(NamedTuple):
 
 
 class LiveLines:
-    """Writes final lines, and live ones below them, with `write`; `size` asks the terminal."""
+    """Writes final lines, and live ones below them, with `write`; `size` asks the terminal.
 
-    def __init__(self, write: Callable[[str], None], size: Callable[[], Size], *, cut: Line
-                 ) -> None:  # fmt: skip
+    `reflows` is whether the terminal wraps anew what it shows when its width changes.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        size: Callable[[], Size],
+        *,
+        cut: Line,
+        reflows: bool = True,
+    ) -> None:
         self._write = write
         self._size = size
         self._cut = cut
+        self._reflows = reflows
+        self._columns = 0
         self._live: list[Line] = []
 
     def show(self, final: Sequence[Line], live: Sequence[Line] = ()) -> None:
@@ -44,7 +55,9 @@ class LiveLines:
         """
         size = self._size()
         live = self._fitting(live, size)
-        text = _change(self._live, [*final, *live], size.columns)
+        columns = size.columns if self._reflows or not self._live else self._columns
+        text = _change(self._live, [*final, *live], columns)
+        self._columns = size.columns
         if final and not live:
             text += "\n"
         self._live = live
@@ -60,6 +73,14 @@ class LiveLines:
         while len(kept) > 1 and rows_of(kept, size.columns) > room - 1:
             kept.pop(0)
         return [self._cut, *kept]
+
+
+def terminal_reflows(environ: Mapping[str, str]) -> bool:
+    """Return whether the terminal wraps its text anew for a new width, as most do.
+
+    xterm, GNU screen and the Linux console do not.
+    """
+    return not ({"XTERM_VERSION", "STY"} & set(environ) or environ.get("TERM") == "linux")
 
 
 def rows_of(lines: Sequence[Line], columns: int) -> int:

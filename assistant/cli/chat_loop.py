@@ -13,6 +13,7 @@ from assistant.cli.chat_commands import parse_line
 from assistant.cli.chat_history import FILE_NAME, TypedHistory
 from assistant.cli.chat_keys import quiet_keys
 from assistant.cli.chat_open import ChatRequest, OpenedChat, base_model
+from assistant.cli.chat_roles import chat_roles
 from assistant.cli.chat_state import Chat
 from assistant.cli.chat_text import render_opening, render_status
 from assistant.cli.layout import paragraph
@@ -47,7 +48,10 @@ def converse(out: Output, request: ChatRequest, *, plain: bool) -> None:
     with quiet_keys():
         opened = OpenedChat(request, on_note=tell)
     with contextlib.closing(opened):
-        history = TypedHistory(None if request.no_save else _history_file())
+        history = TypedHistory(
+            None if request.no_save else _history_file(),
+            conversation=lambda: opened.conversation_id,
+        )
         chat = Chat(out, opened, history=history, plain=plain)
         listeners.append(chat.note)
         with quiet_keys():
@@ -97,6 +101,8 @@ def _one_round(chat: Chat, reader: Reader) -> None:
         chat.out.write("\n")
         chat.tell("Ctrl-D or /exit ends the chat.")
         return
+    finally:
+        chat.notice = ""
     if not line.strip():
         return
     chat.space()
@@ -128,18 +134,25 @@ def _reader(chat: Chat) -> Reader:
     if chat.plain:
         from assistant.cli.chat_plain import PlainReader
 
-        return PlainReader(chat.history.lines, remember=chat.history.add)
+        return PlainReader(chat.history)
     from assistant.cli.chat_prompt import LineEditor
 
     return LineEditor(
         history=chat.history,
         names=_Names(chat),
         status=lambda columns: _status(chat, columns),
+        on_key=lambda: _take_notice_away(chat),
         color=chat.out.color,
     )
 
 
+def _take_notice_away(chat: Chat) -> None:
+    chat.notice = ""
+
+
 def _status(chat: Chat, columns: int) -> str:
+    if chat.notice:
+        return paragraph(chat.notice, width=columns - 1)
     session = chat.session
     return render_status(
         session.model.name,
@@ -169,9 +182,7 @@ class _Names:
         return installed_models(self._chat)
 
     def roles(self) -> Sequence[tuple[str, str]]:
-        from assistant.recommend.roles import ROLES
-
-        return [(role.name, role.title) for role in ROLES if role.name != "embeddings"]
+        return chat_roles()
 
     def sessions(self) -> Sequence[tuple[str, str]]:
         try:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from assistant.cli.chat_roles import chat_role
 from assistant.cli.options import detect_this_machine
-from assistant.errors import FileProblemError, UnknownModelError
+from assistant.errors import FileProblemError, UnknownModelError, UsageError
 
 if TYPE_CHECKING:
     from assistant.chat.own_model import OwnModel
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from assistant.chat.session import ChatSession
     from assistant.chat.store import ConversationStore
     from assistant.ollama.client import OllamaClient
+
+
+_NUMBER = re.compile(r"#\d+")
+_PATH = re.compile(r"(?:/|\./|\.\./|~).*|\S.*\.(?:txt|md)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class OpenedChat:
         from assistant.chat.store import memory_store, open_store
         from assistant.ollama.client import OllamaClient
 
+        if request.role is not None:
+            request = replace(request, role=chat_role(request.role))
         self.request = request
         self.client: OllamaClient = OllamaClient()
         if request.offline and not self.client.address.is_local:
@@ -68,9 +76,11 @@ class OpenedChat:
         self.store: ConversationStore = memory_store() if request.no_save else open_store()
         try:
             found = self._found()
-            self.is_resumed = found is not None
             model = self._model(found)
-            conversation = found or self._begun(model, name=request.session, system=system)
+            conversation = found or self._first(model, name=request.session, system=system)
+            if conversation is None:  # another chat began it meanwhile
+                conversation = found = self.store.find(request.session or "")
+            self.is_resumed = found is not None
             self.session: ChatSession = self._session(model, conversation)
             if found is not None:
                 self._take_over(found, system)
@@ -111,6 +121,8 @@ class OpenedChat:
         if request.session is not None:
             if request.no_save:
                 raise click.UsageError("--no-save keeps no conversation that --session could name.")
+            if _NUMBER.fullmatch(request.session.strip()):
+                return self.store.find(request.session)
             return self.store.by_name(request.session)
         if request.go_on:
             if request.no_save:
@@ -153,6 +165,17 @@ class OpenedChat:
             self._on_note(f"{conversation.model} is no longer installed; another model goes on.")
             return None
 
+    def _first(
+        self, model: OwnModel, *, name: str | None, system: str | None
+    ) -> Conversation | None:
+        """Return a new conversation; None when another chat has begun one of that name."""
+        from assistant.chat.store_errors import SessionExistsError
+
+        try:
+            return self._begun(model, name=name, system=system)
+        except SessionExistsError:
+            return None
+
     def _begun(
         self, model: OwnModel, *, name: str | None = None, system: str | None = None
     ) -> Conversation:
@@ -164,6 +187,7 @@ class OpenedChat:
         from assistant.chat.session import ChatSession
         from assistant.cli.environment import environment_run_options
 
+        self.conversation_id = conversation.id
         return ChatSession(
             self.client.address,
             self.client,
@@ -198,12 +222,22 @@ def base_model(name: str) -> str | None:
 def read_system(text: str) -> str:
     """Return the system prompt: the text, or what is in the file of that name.
 
+    What looks like a path (it begins with `/`, `./`, `../` or `~`, or ends in `.txt` or `.md`)
+    must be one; a space before it makes it a text.
+
     Raises:
+        UsageError: it looks like a path, and no file is there.
         FileProblemError: the file cannot be read as text.
     """
     try:
         path = Path(text).expanduser()
         if not path.is_file():
+            if _PATH.fullmatch(text):
+                raise UsageError(
+                    f"there is no file {text!r} with a system prompt.",
+                    hint="Name a file that is there. To send this as the text itself, put a space "
+                    "before it.",
+                )
             return text
     except (OSError, RuntimeError, ValueError):
         return text  # too long for the name of a file, or no name of one

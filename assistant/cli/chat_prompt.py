@@ -45,7 +45,11 @@ _NO_COLORS: Final = {
 
 
 class LineEditor:
-    """Reads messages. `status` gives the line at the bottom for a number of columns."""
+    """Reads messages.
+
+    `status` gives what stands at the bottom for a number of columns, and `on_key` is called before
+    each key does what it does.
+    """
 
     def __init__(
         self,
@@ -53,6 +57,7 @@ class LineEditor:
         history: TypedHistory,
         names: Names,
         status: Callable[[int], str],
+        on_key: Callable[[], None],
         color: bool,
     ) -> None:
         self._session: PromptSession[str] = PromptSession(
@@ -62,13 +67,14 @@ class LineEditor:
             complete_while_typing=Condition(self._is_command_name),
             multiline=True,
             prompt_continuation=_GOES_ON,
-            key_bindings=_keys(),
+            key_bindings=_keys(history.keep_unsent),
             bottom_toolbar=lambda: status(self._session.output.get_size().columns),
             style=Style.from_dict(_COLORS if color else _NO_COLORS),
             color_depth=None if color else ColorDepth.DEPTH_1_BIT,
             include_default_pygments_style=False,
         )
         self._session.app.ttimeoutlen = _ESCAPE_WAIT_S
+        self._session.app.key_processor.before_key_press += lambda _: on_key()
 
     def read(self, default: str = "") -> str:
         """Return what is typed, `default` being there to be changed.
@@ -126,7 +132,8 @@ class _Completer(Completer):
             yield Completion(offer.text, start_position=-offer.replaces, display_meta=offer.help)
 
 
-def _keys() -> KeyBindings:
+def _keys(keep: Callable[[str], None]) -> KeyBindings:
+    """Return the keys; `keep` gets a draft that is cleared, to come back with Up."""
     keys = KeyBindings()
     typing = ~is_searching
     keys.add("enter", filter=typing)(_send)
@@ -138,6 +145,7 @@ def _keys() -> KeyBindings:
     @keys.add("c-c", filter=typing)
     def _clear(event: KeyPressEvent) -> None:
         if event.current_buffer.text:
+            keep(event.current_buffer.text)
             event.current_buffer.reset()
         else:
             event.app.exit(exception=KeyboardInterrupt(), style="class:aborting")

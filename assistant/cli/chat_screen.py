@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -41,15 +41,24 @@ _INLINE: Final = {
 }
 _TAB: Final = 4
 _SMALLEST_WIDTH: Final = 10
+_CELL_END: Final = re.compile(r"(?<!\\)\|")
+_COLUMN_GAP: Final = 3
+"""Columns between two cells of a table (rich's padding and divider)."""
 _BREAK: Final = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line for the screen: its text, with escape codes where colour is welcome, and columns."""
+    """A line for the screen: its text, with escape codes where colour is welcome, and columns.
+
+    `is_fixed` lines, of code and tables, mean nothing when they are wrapped; `is_table` is one of
+    a table.
+    """
 
     text: str
     columns: int
+    is_fixed: bool = False
+    is_table: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,11 @@ class Part:
 
 
 BLANK: Final = Line("", 0)
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns a text takes that has no escape codes."""
+    return cell_len(text)
 
 
 def parts_of(text: str) -> list[Part]:
@@ -108,15 +122,28 @@ def _raw_parts(lines: list[str], start: int, end: int) -> Iterator[Part]:
             begun = None
 
 
+def paragraphs_of(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the paragraphs outside quotations: first line, and the one after the last."""
+    quoted = 0
+    for token in _parse(text):
+        quoted += token.nesting if token.type.startswith("blockquote") else 0
+        if token.type == "paragraph_open" and not quoted:
+            yield token.map[0], token.map[1]
+
+
 def _parse(text: str) -> list[Token]:
     return list(Markdown(text).parsed)
 
 
 class Layout:
-    """Lays out Markdown for `width` columns, with or without escape codes."""
+    """Lays out Markdown for `width` columns, with or without escape codes.
 
-    def __init__(self, *, width: int, color: bool) -> None:
-        self.width = max(width, _SMALLEST_WIDTH)
+    `table_width` is the most that tables take, where that is less.
+    """
+
+    def __init__(self, *, width: int, color: bool, table_width: int | None = None) -> None:
+        self.width = self.table_width = 0
+        self.resize(width, table_width=table_width)
         self.color = color
         self._console = Console(
             width=self.width,
@@ -128,12 +155,21 @@ class Layout:
         self._colors = COLOR_SYSTEMS.get(self._console.color_system or "")
         self._lexed: dict[str, Syntax] = {}
 
+    def resize(self, width: int, *, table_width: int | None = None) -> None:
+        """Lay out for another width from here on."""
+        self.width = max(width, _SMALLEST_WIDTH)
+        self.table_width = max(min(self.width, table_width or self.width), _SMALLEST_WIDTH)
+
     def part(self, source: str, kind: PartKind, *, codes: list[str]) -> list[Line]:
         """Return the lines of one part; code blocks in it are added to `codes`."""
         if kind == "raw":
             return self.plain(source)
         blocks = _Blocks(self, source, codes)
-        return [self._line(text) for text in blocks.lines(_parse(source), self.width)]
+        return [
+            replace(self._line(row.text), is_fixed=row.is_code or row.is_table,
+                    is_table=row.is_table)
+            for row in blocks.lines(_parse(source), self.width)
+        ]  # fmt: skip
 
     def plain(self, text: str, *, dim: bool = False, indent: str = "") -> list[Line]:
         """Return text that is no Markdown, wrapped."""
@@ -146,7 +182,7 @@ class Layout:
 
     def label(self, number: int, info: str) -> Line:
         """Return the line above a code block: its number for /copy, and its language."""
-        return self._line(self.label_text(number, info))
+        return replace(self._line(self.label_text(number, info)), is_fixed=True)
 
     def label_text(self, number: int, info: str) -> Text:
         """Return what `label` shows."""
@@ -155,7 +191,8 @@ class Layout:
 
     def code(self, code: str, info: str, *, skip: int = 0) -> list[Line]:
         """Return the lines of a code block after the first `skip`, as they are, not wrapped."""
-        return [self._line(text) for text in self.code_texts(code, info)[skip:]]
+        texts = self.code_texts(code, info)[skip:]
+        return [replace(self._line(text), is_fixed=bool(text.plain)) for text in texts]
 
     def code_texts(self, code: str, info: str) -> list[Text]:
         """Return the lines of a code block, coloured where colour is welcome."""
@@ -173,7 +210,14 @@ class Layout:
         return list(lines)
 
     def table(self, table: Table, width: int) -> list[Text]:
-        """Return the lines of a table, its columns narrowed to fit."""
+        """Return the lines of a table, its columns narrowed to fit.
+
+        Words stay whole; where there is no room for that, each row becomes lines of its own, a
+        cell each, with the column's heading before it.
+        """
+        width = min(width, self.table_width)
+        if not self._narrow(table, width):
+            return self._row_by_row(table, width)
         options = self._console.options.update(width=width, height=None)
         lines = []
         for segments in self._console.render_lines(table, options, pad=False):
@@ -181,6 +225,34 @@ class Layout:
             line.rstrip()
             lines.append(line)
         return lines
+
+    def _narrow(self, table: Table, width: int) -> bool:
+        """Give the columns widths that keep words whole; return False when there are none."""
+        room = width - _COLUMN_GAP * (len(table.columns) - 1)
+        sizes = []
+        for column in table.columns:
+            cells = [_as_text(column.header), *map(_as_text, column.cells)]
+            words = [cell_len(word) for cell in cells for word in cell.plain.split()]
+            whole = [cell_len(line) for cell in cells for line in cell.plain.split("\n")]
+            sizes.append((max(words, default=1), max(whole, default=1)))
+        spare = room - sum(least for least, _ in sizes)
+        wanted = sum(most - least for least, most in sizes)
+        if spare < 0:
+            return False
+        if spare < wanted:
+            for column, (least, most) in zip(table.columns, sizes, strict=True):
+                column.width = least + spare * (most - least) // wanted
+        return True
+
+    def _row_by_row(self, table: Table, width: int) -> list[Text]:
+        lines: list[Text] = []
+        columns = [(_as_text(c.header), [*map(_as_text, c.cells)]) for c in table.columns]
+        for at in range(table.row_count):
+            lines += [Text()] if lines else []
+            for header, cells in columns:
+                named = Text.assemble(header, ": " if header.plain else "", cells[at])
+                lines += self.wrapped(named, width)
+        return lines or [line for header, _ in columns for line in self.wrapped(header, width)]
 
     def _highlighted(self, code: str, info: str) -> Text:
         language = info.split(maxsplit=1)[0].lower() if info.strip() else "text"
@@ -209,6 +281,7 @@ class _Row(NamedTuple):
 
     text: Text
     is_code: bool = False
+    is_table: bool = False
 
 
 class _Blocks:
@@ -219,13 +292,13 @@ class _Blocks:
         self._source = source.split("\n")
         self._codes = codes
 
-    def lines(self, tokens: Sequence[Token], width: int) -> list[Text]:
+    def lines(self, tokens: Sequence[Token], width: int) -> list[_Row]:
         """Return the lines of all blocks."""
-        shown: list[Text] = []
+        shown: list[_Row] = []
         for row in self._rows(tokens, width):
-            if row.is_code or row.text.plain or (shown and shown[-1].plain):
-                shown.append(row.text)
-        while shown and not shown[-1].plain:
+            if row.is_code or row.text.plain or (shown and shown[-1].text.plain):
+                shown.append(row)
+        while shown and not shown[-1].text.plain:
             shown.pop()
         return shown
 
@@ -253,11 +326,16 @@ class _Blocks:
             yield from self._items(inside, width)
         elif kind == "blockquote_open":
             for row in self._rows(inside, width - 2):
-                yield _Row(_prefixed("│ ", row.text, DIM))
+                yield _Row(_prefixed("│ ", row.text, DIM), is_table=row.is_table)
         elif kind in {"fence", "code_block"}:
             yield from self._code(first)
         elif kind == "table_open":
-            yield from map(_Row, self._layout.table(_table(inside), width))
+            table, source = _table(inside), self._source[slice(*first.map)]
+            lines = self._layout.table(table, width)
+            if any(_cells(line) > len(table.columns) for line in source):
+                # The parser leaves out what has no heading.
+                lines = self._layout.wrapped(Text("\n".join(source)), self._layout.table_width)
+            yield from (_Row(line, is_table=True) for line in lines)
         elif kind == "hr":
             yield _Row(Text("─" * 3, DIM))
         else:
@@ -276,7 +354,8 @@ class _Blocks:
                 if row.is_code and prefix == mark:
                     yield _Row(Text(mark.rstrip()))
                     prefix = " " * len(mark)
-                yield row if row.is_code else _Row(_prefixed(prefix, row.text, Style.null()))
+                text = row.text if row.is_code else _prefixed(prefix, row.text, Style.null())
+                yield row._replace(text=text)
                 prefix = " " * len(mark)
             if prefix == mark:
                 yield _Row(Text(mark.rstrip()))
@@ -333,6 +412,14 @@ def _inline(token: Token, style: Style) -> Text:
         else:
             text.append(child.content, styles[-1])
     return text
+
+
+def _cells(line: str) -> int:
+    return len(_CELL_END.split(line.strip().strip("|")))
+
+
+def _as_text(cell: object) -> Text:
+    return cell if isinstance(cell, Text) else Text(str(cell))
 
 
 def _table(tokens: Sequence[Token]) -> Table:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from assistant.cli.chat_keys import quiet_keys
-from assistant.cli.chat_live import Size
+from assistant.cli.chat_live import Size, terminal_reflows
+from assistant.cli.chat_text import render_less_context, render_unsent
 from assistant.cli.layout import paragraph
 from assistant.cli.output import MAX_WIDTH, Output, write_error
 from assistant.errors import AssistantError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from assistant.cli.chat_open import OpenedChat
 
 LEAST_WIDTH = 20
+_Result = TypeVar("_Result")
 
 
 class AnswerView(Protocol):
@@ -54,7 +57,9 @@ class Chat:
     """An open chat.
 
     `attachments` go with the next message, `parts` of a file that was split with those after it.
-    `draft` is what the next prompt begins with. `keep_thinking` leaves thinking unfolded. `usage`
+    `draft` is what the next prompt begins with, `notice` what stands at the bottom until a key is
+    pressed: why the draft was not sent. `announced_num_ctx` is the context that was told,
+    `can_chat` what is known of the models. `keep_thinking` leaves thinking unfolded. `usage`
     is how full the context was when the prompt came: the status line is drawn at every key.
     """
 
@@ -68,11 +73,15 @@ class Chat:
         self.attachments: list[Attachment] = []
         self.parts: list[Attachment] = []
         self.draft = ""
+        self.notice = ""
+        self.announced_num_ctx = self.session.model.num_ctx
+        self.can_chat: dict[str, bool] = {}
         self.keep_thinking = False
         self.is_over = False
         self.tokens_per_s: float | None = None
         self.usage = self.session.usage()
         self._view: AnswerView | None = None
+        self._problem: AssistantError | None = None
 
     @property
     def session(self) -> ChatSession:
@@ -124,6 +133,7 @@ class Chat:
         )
         if answer is None and not self._is_kept(text):
             self.draft = text
+            self.notice = "" if self._problem is None else render_unsent(self._problem)
             return
         self.attachments = self.parts[:1]
         self.parts = self.parts[1:]
@@ -138,12 +148,14 @@ class Chat:
         What went wrong is said. Ctrl-C ends the answer, never the chat.
         """
         view = self.view(waiting or self.session.waits_for)
+        self._problem = None
         try:
             with quiet_keys(), view:
                 self._view = view
                 answer = run(view)
         except AssistantError as error:
             self._end_turn(view)
+            self._problem = error
             self.fail(error)
             return None
         except KeyboardInterrupt:
@@ -155,7 +167,29 @@ class Chat:
             self.tokens_per_s = answer.decode_tokens_per_s
         if answer.interrupted:
             self.tell("Stopped. /retry asks again.")
+        self._tell_less_context()
         return answer
+
+    def working(self, said: str, run: Callable[[], _Result]) -> _Result:
+        """Return what `run` returns; when it takes a while, `said` says what is going on.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C, and what `run` raises.
+        """
+        view = self.view(lambda: said)
+        try:
+            with quiet_keys(), view:
+                self._view = view
+                return run()
+        finally:
+            self._end_turn(view)
+
+    def _tell_less_context(self) -> None:
+        """Say once that the server gives much less context than was announced."""
+        budget = self.session.budget
+        if budget.is_exact and 2 * budget.num_ctx <= self.announced_num_ctx:
+            self.tell(render_less_context(budget.num_ctx, announced=self.announced_num_ctx))
+            self.announced_num_ctx = budget.num_ctx
 
     def _end_turn(self, view: AnswerView) -> None:
         self._view = None
@@ -176,15 +210,19 @@ class Chat:
             from assistant.cli.chat_plain import PlainAnswer
 
             return PlainAnswer(
-                self.out.write, waiting_for=waiting_for, keep_thinking=self.keep_thinking
+                self.out.write,
+                width=lambda: self.width,
+                waiting_for=waiting_for,
+                keep_thinking=self.keep_thinking,
             )
         from assistant.cli.chat_answer import AnswerScreen
 
         return AnswerScreen(
             self.out.write,
             self.size,
-            width=self.width,
+            width=lambda: self.width,
             color=self.out.color,
+            reflows=terminal_reflows(os.environ),
             waiting_for=waiting_for,
             keep_thinking=self.keep_thinking,
         )

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from assistant.cli.chat_screen import BLANK, Layout, Line, Part, parts_of
+from assistant.cli.chat_screen import BLANK, Layout, Line, Part, paragraphs_of, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -209,6 +209,24 @@ def _closed(text: str) -> str:
     elif len(_STRONG.findall(_CODE_SPAN.sub("", last))) % 2:
         last += "**"
     return f"{before}{gap}{last}"
+
+
+def reflowed(text: str) -> str:
+    """Return Markdown in which a line break inside a paragraph is a space.
+
+    Breaks that Markdown itself calls hard ones stay, and so do quotations.
+    """
+    lines: list[str | None] = [*text.split("\n")]
+    for first, end in paragraphs_of(text):
+        at = first
+        for number in range(first + 1, end):
+            before, line = lines[at] or "", lines[number] or ""
+            if before.endswith(("  ", "\\")):
+                at = number
+                continue
+            lines[at] = f"{before.rstrip()} {line.lstrip()}"
+            lines[number] = None
+    return "\n".join(line for line in lines if line is not None)
 
 
 def code_blocks(text: str) -> list[str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from assistant.chat.own_model import OwnModel
     from assistant.chat.records import Conversation, ConversationInfo, SearchHit
     from assistant.chat.stats import ChatStats
+    from assistant.errors import AssistantError
     from assistant.ollama.server_address import ServerAddress
 
 _GAP: Final = "  "
@@ -77,6 +78,24 @@ def render_status(
         if len(line) <= width:
             return line
     return short
+
+
+def render_unsent(error: AssistantError) -> str:
+    """Return why a message was not sent, in a line where there is a short way to say it."""
+    from assistant.chat.chat_problems import TooLongError
+
+    if isinstance(error, TooLongError):
+        about = "" if error.exact else "about "
+        return f"Not sent: {about}{error.tokens:,} tokens, and there is room for {error.room:,}."
+    return f"Not sent: {error.message}"
+
+
+def render_less_context(num_ctx: int, *, announced: int) -> str:
+    """Return that a model has much less context than was said when it was chosen."""
+    return (
+        f"The server gives this model {num_ctx:,} tokens of context, not the {announced:,} that "
+        "were announced."
+    )
 
 
 def short_count(tokens: int) -> str:

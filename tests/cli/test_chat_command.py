@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +12,10 @@ from typing import Any
 import pytest
 from running import CommandResult
 
+from assistant.chat.own_model import OwnModel
+from assistant.chat.records import Conversation
 from assistant.chat.store import open_store
+from assistant.cli.chat_open import ChatRequest, OpenedChat
 from assistant.models.names import parse_model_name
 from tests.support.fake_ollama import (
     ALL_MINILM,
@@ -260,3 +264,50 @@ def test_a_model_that_is_gone_is_followed_by_another(run_cli: RunCli, server: Ol
     assert result.json["data"]["model"] == NAME
     text = run_cli("chat", "--session", "s", stdin="three")
     assert text.stdout == ANSWER + "\n"
+
+
+@pytest.mark.parametrize("role", ["nope", "embeddings"])
+def test_a_role_that_cannot_chat_is_a_usage_error(
+    run_cli: RunCli, server: OllamaServer, role: str
+) -> None:
+    result = run_cli("chat", "--role", role, stdin="hi")
+    assert result.exit_code == 2
+    told = " ".join(result.stderr.split())
+    assert repr(role) in told
+    assert "Roles: chat, code, vision" in told
+    assert asked(server) == []
+
+
+@pytest.mark.parametrize("path", ["/no/such", "./prompt", "../x", "~/x", "prompt.txt", "a b.md"])
+def test_a_prompt_that_looks_like_a_file_must_be_one(
+    run_cli: RunCli, server: OllamaServer, path: str
+) -> None:
+    result = run_cli("chat", "--system", path, stdin="hi")
+    assert result.exit_code == 2
+    assert f"there is no file {path!r}" in " ".join(result.stderr.split())
+    assert asked(server) == []
+    assert run_cli("chat", "--system", f" {path}", stdin="hi").exit_code == 0
+    assert path in asked(server)[-1]["messages"][0]["content"]
+
+
+def test_a_number_that_is_no_conversation_is_refused(run_cli: RunCli, server: OllamaServer) -> None:
+    first = run_cli("chat", "--json", stdin="one").json["data"]["session"]
+    again = run_cli("chat", "--json", "--session", f"#{first['id']}", stdin="two")
+    assert again.json["data"]["session"] == first
+    result = run_cli("chat", "--session", "#77", stdin="hi")
+    assert result.exit_code == 2
+    assert "there is no conversation called '#77'" in " ".join(result.stderr.split())
+
+
+def test_a_session_that_another_chat_begins_meanwhile_is_opened(server: OllamaServer) -> None:
+    class Slow(OpenedChat):
+        """A chat that another overtakes while it looks for its model."""
+
+        def _model(self, found: Conversation | None) -> OwnModel:
+            with open_store() as other:
+                self.theirs = other.create(name="shared", now="2026-11-27T12:00:00+00:00")
+            return super()._model(found)
+
+    with contextlib.closing(Slow(ChatRequest(session="Shared"), on_note=print)) as opened:
+        assert opened.is_resumed
+        assert opened.session.conversation.id == opened.theirs.id == opened.conversation_id

@@ -15,7 +15,15 @@ from syrupy.assertion import SnapshotAssertion
 
 from assistant.chat.store import open_store
 from assistant.ollama.client import OllamaClient
-from tests.support.fake_ollama import Break, Fault, OllamaServer, Say, Script, library_model
+from tests.support.fake_ollama import (
+    ALL_MINILM,
+    Break,
+    Fault,
+    OllamaServer,
+    Say,
+    Script,
+    library_model,
+)
 from tests.support.provisioned import set_up
 from tests.support.terminal import Terminal
 
@@ -464,7 +472,7 @@ def test_a_file_too_large_is_refused_with_its_size_or_split(
     with start() as terminal:
         text = say(terminal, "/file big.txt", until="/file --split big.txt")
         assert re.search(r"takes about [\d,]+ tokens, and there is room for [\d,]+", text)
-        say(terminal, "/file --split big.txt", until="each goes with a message of its own")
+        say(terminal, "/file --split big.txt", until="Type a message; part 1 goes with it.")
         say(terminal, "First part", until="(part 2 of")
     assert "part 1 of" in questions(server)[0]
 
@@ -637,3 +645,140 @@ def test_a_piped_question_is_laid_out_in_a_terminal(server: OllamaServer, own_wo
         text = terminal.text()
     assert text.startswith("Blue light is scattered more than red light.\n\n1. Sunlight enters")
     assert text.endswith("That is Rayleigh scattering.")
+
+
+# What newcomers stumbled over
+
+
+def test_forget_takes_the_commands_too_and_all_empties_the_history(
+    start: Start, own_world: Path
+) -> None:
+    with start() as terminal:
+        say(terminal, "/search lawyer fees", until="No message has")
+        say(terminal, "/system Be a divorce lawyer.", until="is set for this")
+        say(terminal, "/custody who gets it", until="there is no command")
+        (typed,) = own_world.rglob("typed.jsonl")
+        assert b"lawyer" in typed.read_bytes()
+        assert b"custody" in typed.read_bytes()
+        terminal.type("/forget\r")
+        terminal.wait_for("for good? [y/N]:")
+        terminal.type("y\r")
+        terminal.wait_for("Deleted.")
+        terminal.settle()
+        assert b"lawyer" not in typed.read_bytes()
+        assert b"custody" not in typed.read_bytes()
+        say(terminal, "/stats", until="tokens written")
+        terminal.type("/forget all\r")
+        terminal.wait_for("Delete all conversations for good? [y/N]:")
+        terminal.type("y\r")
+        terminal.wait_for("This is a new one.")
+        terminal.settle()
+        assert typed.read_bytes() == b""
+
+
+def test_why_a_draft_was_not_sent_stands_below_it_until_a_key(
+    start: Start, server: OllamaServer
+) -> None:
+    draft = " ".join(f"word{number}" for number in range(1900))
+    with start(rows=24) as terminal:
+        terminal.paste(draft)
+        terminal.settle()
+        terminal.type("\r")
+        terminal.wait_for(lambda _: "Not sent: about" in terminal.screen())
+        terminal.settle()
+        assert "word1899" in terminal.screen()
+        assert "Not sent: about" in terminal.screen()
+        terminal.interrupt()
+        terminal.wait_for(lambda _: "word1899" not in terminal.screen())
+        assert "Not sent" not in terminal.screen()
+        terminal.type("\x1b[A")
+        terminal.wait_for(lambda _: "word1899" in terminal.screen())
+    assert asked(server) == []
+
+
+def test_what_is_typed_meanwhile_survives_the_stop(start: Start, server: OllamaServer) -> None:
+    server.answer_with(NAME, Script([Say("word " * 2000)]))
+    server.faults.add(Fault.slow("/api/chat", between_s=0.01))
+    with start() as terminal:
+        terminal.type("Talk\r")
+        terminal.wait_for("word word")
+        terminal.type("and then?")
+        time.sleep(0.2)
+        terminal.interrupt()
+        terminal.wait_for("Stopped. /retry asks again.")
+        terminal.wait_for("> and then?")
+
+
+def test_files_are_listed_told_twice_and_dropped(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("some words\n")
+    (tmp_path / "big.txt").write_text("a few words in every line\n" * 1500)
+    (tmp_path / "huge.txt").write_text("a few words in every line\n" * 30_000)
+    with start() as terminal:
+        say(terminal, "/file", until="No file is attached.")
+        say(terminal, "/file a.txt", until="goes with the next message")
+        say(terminal, "/file ./a.txt", until="a.txt is attached already.")
+        say(terminal, "/file", until="/file - drops this.")
+        say(terminal, "/file -", until="Dropped: a.txt.")
+        say(terminal, "/file --split big.txt", until="Type a message; part 1 goes with it.")
+        told = say(terminal, "/file", until="drops this.\n\n>")
+        assert "with the next message, 4 more parts" in " ".join(told.split())
+        told = say(terminal, "/file --split huge.txt", until="50 are the most")
+        assert re.search(r"huge.txt would be in \d{2,} parts", told)
+
+
+def test_export_knows_two_formats(start: Start, tmp_path: Path) -> None:
+    with start() as terminal:
+        say(terminal, "Why?", until="Rayleigh scattering.")
+        say(terminal, "/export pdf", until="/export md or /export json")
+        say(terminal, "/export json no/such/folder.json", until="Name another file: /export json")
+    assert list(tmp_path.glob("*pdf*")) == []
+
+
+def test_roles_and_models_that_cannot_chat_are_not_offered(
+    start: Start, server: OllamaServer
+) -> None:
+    server.publish(ALL_MINILM)
+    server.install("all-minilm")
+    server.publish(library_model("gemma3:4b"))
+    server.install("gemma3:4b")
+    with start("--model", NAME) as terminal:
+        text = say(terminal, "/model", until="Also installed:\ngemma3:4b.")
+        assert "minilm" not in text
+        say(terminal, "/role nope", until="Roles: chat, code")
+        text = say(terminal, "/role", until="The role is chat.")
+        assert "embeddings" not in text
+        say(terminal, "/", until="Did you mean /help?")
+
+
+def test_a_picture_that_will_not_be_sent_is_said(
+    start: Start, server: OllamaServer, tmp_path: Path
+) -> None:
+    (tmp_path / "cat.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    server.publish(library_model("gemma3:4b"))
+    server.install("gemma3:4b")
+    with start("--model", "gemma3:4b") as terminal:
+        say(terminal, "/file cat.png", until="goes with the next message")
+        told = say(terminal, f"/model {NAME}", until="not sent to it.")
+        assert "It cannot see pictures: cat.png; it is not sent to it." in told
+
+
+def test_a_context_much_smaller_than_announced_is_said_once(own_world: Path, start: Start) -> None:
+    with OllamaServer(
+        library=[library_model(NAME)], installed=[NAME], env={"OLLAMA_CONTEXT_LENGTH": "2048"}
+    ) as small:
+        small.answer_with(NAME, Script([Say("Yes."), Say("Again.")]))
+        with start(env={"OLLAMA_HOST": small.host}) as terminal:
+            assert "about 4,096 tokens of context" in terminal.text()
+            said = "this model 2,048 tokens of context, not the 4,096"
+            say(terminal, "Are you there?", until=said)
+            text = say(terminal, "And now?", until="Again.")
+            assert text.count(said) == 1
+
+
+def test_guides_fill_the_lines(start: Start) -> None:
+    with start(columns=120) as terminal:
+        question = "does llama3.1:8b fit on a 3060 12GB at 8k?"
+        text = say(terminal, f"/guides {question}", until="[1] What fills the memory")
+    answer = text[text.index("Yes: llama3.1") : text.index("[1] What fills")]
+    first = answer.splitlines()[0]
+    assert len(first) > 60

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assistant.chat.budget import ContextUsage
+from assistant.chat.chat_problems import TooLongError
 from assistant.chat.own_model import OwnModel
 from assistant.chat.records import ConversationInfo, SearchHit
 from assistant.chat.stats import ChatStats
@@ -31,16 +32,19 @@ from assistant.cli.chat_completion import candidates
 from assistant.cli.chat_copy import LONGEST_OSC52, clipboard_program, copy_with, osc52
 from assistant.cli.chat_files import path_of
 from assistant.cli.chat_history import LONGEST_KEPT, MOST_KEPT, TypedHistory
+from assistant.cli.chat_roles import chat_role, chat_roles
 from assistant.cli.chat_text import (
     render_hits,
     render_opening,
     render_sessions,
     render_stats,
     render_status,
+    render_unsent,
     render_usage,
     short_count,
     when,
 )
+from assistant.errors import UsageError
 from assistant.ollama.server_address import parse_address
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
@@ -88,6 +92,12 @@ def test_unknown_commands_say_what_may_be_meant(typed: str, meant: str) -> None:
     with pytest.raises(UnknownCommandError) as caught:
         parse_line(typed)
     assert f"Did you mean {meant}" in (caught.value.hint or "")
+
+
+def test_a_slash_alone_is_no_message() -> None:
+    with pytest.raises(UnknownCommandError) as caught:
+        parse_line(" / ")
+    assert caught.value.hint == "Did you mean /help?"
 
 
 def test_an_unknown_command_near_nothing_points_to_the_help() -> None:
@@ -223,6 +233,21 @@ def test_a_dropped_file_is_read_as_a_shell_would(tmp_path: Path) -> None:
     assert path_of("~nobody-here/x") == Path("~nobody-here/x")
 
 
+# Roles
+
+
+def test_only_roles_that_can_chat_are_offered_and_taken() -> None:
+    names = [name for name, _ in chat_roles()]
+    assert "chat" in names
+    assert "embeddings" not in names
+    assert all(chat_role(name) == name for name in names)
+    assert chat_role(" coding") == "code"
+    for refused in ("nope", "embeddings", "embed", ""):
+        with pytest.raises(UsageError) as caught:
+            chat_role(refused)
+        assert caught.value.hint == f"Roles: {', '.join(names)}."
+
+
 # History
 
 
@@ -262,9 +287,46 @@ def test_history_forgets_for_good(tmp_path: Path) -> None:
 
 def test_history_is_cut_and_survives_damage(tmp_path: Path) -> None:
     path = tmp_path / "typed.jsonl"
-    path.write_bytes(b"\xff broken\n" + b'"line"\n' * (2 * MOST_KEPT + 1) + b'{"no": 1}\n"last"\n')
+    many = b"".join(b'"line %d"\n' % number for number in range(2 * MOST_KEPT + 1))
+    path.write_bytes(b"\xff broken\n" + many + b'{"no": 1}\n"last"\n')
     assert len(TypedHistory(path).lines) == MOST_KEPT
     assert TypedHistory(path).lines[-1] == "last"
+
+
+def test_history_forgets_every_line_typed_in_a_conversation(tmp_path: Path) -> None:
+    path = tmp_path / "typed.jsonl"
+    path.write_bytes(b'"from an older version"\n')
+    at = 7
+    history = TypedHistory(path, conversation=lambda: at)
+    for text in ("/search rent", "/system Be a lawyer.", "/nosuch", "What now?"):
+        history.add(text)
+    at = 8
+    history.add("What now?")
+    history.add("of another conversation")
+    at = 7
+    again = TypedHistory(path, conversation=lambda: at)
+    again.add("/save evicted")
+    again.forget({"What now?"}, conversation=7)
+    assert again.lines == ["from an older version", "of another conversation"]
+    written = path.read_bytes()
+    for word in (b"rent", b"lawyer", b"nosuch", b"evicted", b"What now?"):
+        assert word not in written
+    assert TypedHistory(path).lines == again.lines
+
+
+def test_a_cleared_draft_and_a_very_long_line_come_back_and_are_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "typed.jsonl"
+    history = TypedHistory(path, conversation=lambda: 7)
+    long = "x" * (LONGEST_KEPT + 1)
+    history.add("short")
+    history.keep_unsent("a draft")
+    history.add(long)
+    assert history.lines == ["short", "a draft", long]
+    assert TypedHistory(path).lines == ["short"]
+    history.forget({"short"})
+    assert history.lines == ["a draft", long]
+    history.forget(conversation=7)
+    assert history.lines == []
 
 
 def test_history_without_a_file_is_in_memory_alone(tmp_path: Path) -> None:
@@ -347,6 +409,12 @@ def test_exact_counts_are_not_called_about() -> None:
 )  # fmt: skip
 def test_short_counts(tokens: int, text: str) -> None:
     assert short_count(tokens) == text
+
+
+def test_why_a_draft_was_not_sent_is_a_short_line() -> None:
+    told = render_unsent(TooLongError(tokens=2911, room=2048))
+    assert told == "Not sent: about 2,911 tokens, and there is room for 2,048."
+    assert render_unsent(UsageError("no.")) == "Not sent: no."
 
 
 def test_usage_says_what_happens_when_it_is_full() -> None:

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 from assistant.cli.chat_answer import AnswerScreen, duration_text
 from assistant.cli.chat_interrupts import HeldInterrupts
-from assistant.cli.chat_live import LiveLines, Size, rows_of
+from assistant.cli.chat_live import LiveLines, Size, rows_of, terminal_reflows
 from assistant.cli.chat_plain import PlainAnswer
 from assistant.cli.chat_screen import Line
 
@@ -34,6 +34,9 @@ class Screen:
 
     def size(self) -> Size:
         return Size(self._screen.columns, self._screen.lines)
+
+    def resize(self, columns: int, rows: int) -> None:
+        self._screen.resize(rows, columns)
 
     def text(self) -> str:
         columns = range(self._screen.columns)
@@ -106,7 +109,11 @@ def test_long_lines_take_the_rows_they_are_wrapped_to() -> None:
 
 
 def answer_on(screen: Screen, **more: object) -> AnswerScreen:
-    options: dict[str, object] = {"width": 39, "color": False, "waiting_for": lambda: "loading m"}
+    options: dict[str, object] = {
+        "width": lambda: screen.size().columns - 1,
+        "color": False,
+        "waiting_for": lambda: "loading m",
+    }
     return AnswerScreen(screen.write, screen.size, **(options | more))  # type: ignore[arg-type]
 
 
@@ -170,6 +177,57 @@ def test_notes_stand_above_or_below_the_answer() -> None:
     assert screen.text() == "Older turns were summarised.\n\nAnswer.\n\nIt was cut."
 
 
+def test_every_block_takes_the_width_that_the_window_has_then() -> None:
+    screen = Screen(columns=60, rows=20)
+    first, second = "one " * 30, "two " * 30
+    with answer_on(screen) as view:
+        view.text(f"{first.strip()}\n\nnext\n\n- a\n- ")
+        until(lambda: "- a" in screen.text())
+        screen.resize(90, 20)
+        view.text(f"b\n\n{second.strip()}")
+    shown = screen.text().splitlines()
+    assert 50 < max(len(line) for line in shown if "one" in line) <= 59
+    assert 80 < max(len(line) for line in shown if "two" in line) <= 89
+    assert screen.text().split() == [*first.split(), "next", "-", "a", "-", "b", *second.split()]
+
+
+@pytest.mark.parametrize("rows", [20, 8])
+def test_a_narrower_window_that_does_not_reflow_keeps_what_is_above(rows: int) -> None:
+    screen = Screen(columns=60, rows=rows)
+    with answer_on(screen, reflows=False) as view:
+        view.text(f"kept 1\n\nkept 2\n\nkept 3\n\n{'word ' * 30}")
+        until(lambda: screen.text().count("word") == 30)
+        screen.resize(30, rows)
+        view.text("and more " * 10)
+    shown = screen.text()
+    assert shown.split() == ["kept", "1", "kept", "2", "kept", "3", *["word"] * 30,
+                             *["and", "more"] * 10]  # fmt: skip
+    assert max(map(len, shown.splitlines())) <= 29
+
+
+@pytest.mark.parametrize(
+    ("environ", "reflows"),
+    [
+        ({"TERM": "xterm-256color"}, True),
+        ({"TERM": "xterm", "XTERM_VERSION": "XTerm(390)"}, False),
+        ({"TERM": "screen", "STY": "1.pts"}, False),
+        ({"TERM": "linux"}, False),
+    ],
+)
+def test_which_terminals_wrap_anew(environ: dict[str, str], reflows: bool) -> None:
+    assert terminal_reflows(environ) is reflows
+
+
+def test_the_block_being_written_is_laid_out_anew_in_a_new_window() -> None:
+    screen = Screen(columns=40, rows=20)
+    with answer_on(screen) as view:
+        view.text("word " * 20)
+        until(lambda: screen.text().count("word") == 20)
+        screen.resize(70, 20)
+        until(lambda: max(map(len, screen.text().splitlines())) > 60)
+        assert screen.text().count("word") == 20
+
+
 def test_a_turn_without_an_answer_is_empty() -> None:
     screen = Screen()
     with answer_on(screen) as view:
@@ -219,7 +277,7 @@ def test_plain_mode_appends_and_says_everything_once(text: str, step: int) -> No
         (said, [text[at : at + step] for at in range(0, len(text), step)]),
         (whole, [text] if text else []),
     ):
-        with PlainAnswer(heard.append, waiting_for=lambda: "waiting") as view:
+        with PlainAnswer(heard.append, width=lambda: 79, waiting_for=lambda: "waiting") as view:
             for piece in pieces:
                 view.text(piece)
     assert "".join(said) == "".join(whole)
@@ -227,9 +285,41 @@ def test_plain_mode_appends_and_says_everything_once(text: str, step: int) -> No
     assert "\r" not in "".join(said)
 
 
+def plain(*pieces: str, width: int = 79) -> list[str]:
+    """Return what plain mode writes, write by write."""
+    said: list[str] = []
+    with PlainAnswer(said.append, width=lambda: width, waiting_for=lambda: "waiting") as view:
+        for piece in pieces:
+            view.text(piece)
+    return said
+
+
+@pytest.mark.parametrize("after", ["", "\nAnd so on."])
+@pytest.mark.parametrize("before", ["", "Two. Words.\n\n", "- a\n- b\n\n"])
+def test_plain_mode_says_a_table_once_and_whole(before: str, after: str) -> None:
+    rows = "".join(f"| e.g. this one. {n} | that is the other one. {n} |\n" for n in range(9))
+    text = f"{before}| a | b |\n|---|---|\n{rows}{after}"
+    said = plain(*text, width=30)
+    whole = "".join(said)
+    assert whole.count("\n─") == 1
+    assert max(len(line.rstrip()) for line in whole.splitlines()) <= 30
+    assert sum("this" in write for write in said) == 1
+
+
+def test_plain_mode_breaks_between_words_and_leaves_code_alone() -> None:
+    code = "x = " + "1 + " * 20 + "1"
+    words = "some words of a sentence that is long. "
+    whole = "".join(plain(*(words * 4), f"\n\n```\n{code}\n```\n{'y' * 50} z", width=24))
+    prose, _, rest = whole.partition("code 1")
+    assert max(len(line.rstrip()) for line in prose.splitlines()) <= 24
+    assert prose.split() == ["Assistant:", *(words * 4).split()]
+    assert code in rest.splitlines()
+    assert "y" * 50 in rest.split()
+
+
 def test_plain_mode_says_whole_sentences_as_they_come() -> None:
     said: list[str] = []
-    with PlainAnswer(said.append, waiting_for=lambda: "waiting") as view:
+    with PlainAnswer(said.append, width=lambda: 79, waiting_for=lambda: "waiting") as view:
         view.text("One sentence. And a ")
         assert "".join(said) == "Assistant: One sentence. "
         view.text("half. Then")
@@ -239,7 +329,7 @@ def test_plain_mode_says_whole_sentences_as_they_come() -> None:
 
 def test_plain_mode_says_that_the_model_thinks() -> None:
     said: list[str] = []
-    with PlainAnswer(said.append, waiting_for=lambda: "waiting") as view:
+    with PlainAnswer(said.append, width=lambda: 79, waiting_for=lambda: "waiting") as view:
         view.thinking("hm")
         view.text("So.")
     assert "".join(said) == "The model is thinking.\nThought for under 1 s.\nAssistant: So.\n"

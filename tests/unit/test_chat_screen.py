@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from assistant.cli.chat_screen import Layout, Line
-from assistant.cli.chat_stream import MarkdownStream, code_blocks, harmless
+from assistant.cli.chat_stream import MarkdownStream, code_blocks, harmless, reflowed
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 BLOCKS = (
@@ -89,7 +89,7 @@ def test_no_word_is_left_out(text: str) -> None:
 @settings(max_examples=60)
 @given(texts(), st.integers(20, 90))
 def test_lines_fit_except_those_of_code(text: str, width: int) -> None:
-    codes = {line.strip() for code in code_blocks(text) for line in code.split("\n")}
+    codes = {line.expandtabs(4).strip() for code in code_blocks(text) for line in code.split("\n")}
     wide = [line.text for line in shown([text], width=width) if line.columns > width]
     assert [line for line in wide if line.strip(" >│") not in codes] == []
 
@@ -146,6 +146,50 @@ def test_tables_are_aligned_and_narrowed() -> None:
         "a long name of a thing     22"
     )
     assert max(map(len, text_of(table, width=20).splitlines())) <= 20
+
+
+@pytest.mark.parametrize("width", [20, 26, 30, 38])
+def test_words_in_tables_stay_whole(width: int) -> None:
+    words = ["colour", "wave", "length", "something", "blueberries", "450", "nm", "abc", "7"]
+    table = (
+        "| colour | wave length something | x |\n|---|---|--:|\n| blueberries | 450 nm abc | 7 |"
+    )
+    shown = text_of(table, width=width)
+    assert max(map(len, shown.splitlines())) <= width
+    assert set(words) <= set(shown.replace(":", " ").split())
+
+
+def test_a_table_without_room_is_told_row_by_row() -> None:
+    table = "| name | described |\n|---|---|\n| a | breathtaking |\n| b | unremarkable things |"
+    assert text_of(table, width=14) == (
+        "name: a\ndescribed:\nbreathtaking\n\nname: b\ndescribed:\nunremarkable\nthings"
+    )
+
+
+def test_a_cell_without_a_heading_is_not_left_out() -> None:
+    assert "surplus" in text_of("| a | b |\n|---|---|\n| 1 | 2 | surplus |")
+
+
+@pytest.mark.parametrize(
+    ("text", "flowing"),
+    [
+        ("One line\nand another.\n\nNext\n", "One line and another.\n\nNext\n"),
+        ("- an item\n  goes on\n- two", "- an item goes on\n- two"),
+        ("[1] A  \n[2] B", "[1] A  \n[2] B"),
+        ("a\\\nb\nc", "a\\\nb c"),
+        ("```\na\nb\n```", "```\na\nb\n```"),
+        ("| a |\n|---|\n| b |", "| a |\n|---|\n| b |"),
+        ("> a\n> b", "> a\n> b"),
+        ("", ""),
+    ],
+)
+def test_paragraphs_of_guides_flow(text: str, flowing: str) -> None:
+    assert reflowed(text) == flowing
+
+
+@given(texts())
+def test_flowing_loses_no_word(text: str) -> None:
+    assert reflowed(text).split() == text.split()
 
 
 def test_code_is_not_wrapped_and_has_neither_frame_nor_indent() -> None:
