@@ -6,13 +6,13 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from assistant.cli.chat_roles import chat_role
+from assistant.cli.clock import now
 from assistant.cli.options import detect_this_machine
 from assistant.errors import FileProblemError, UnknownModelError, UsageError
 
@@ -251,8 +251,3 @@ def read_system(text: str) -> str:
         f"the system prompt in {text!r} cannot be read: {why}.",
         hint="Name a text file, or type the text itself.",
     )
-
-
-def now() -> str:
-    """Return the time with its zone, as the store keeps it."""
-    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -202,12 +202,12 @@ def remove_command(out: Output, name: str, with_base: bool, yes: bool, dry_run: 
     """
     from assistant.cli.confirm import check_can_ask, confirmed
     from assistant.cli.models_checks import removal_data, removed_text, render_removal
-    from assistant.cli.models_server import setup_lock
+    from assistant.cli.models_server import ledger_lock
     from assistant.ollama.client import OllamaClient
     from assistant.provision.removal import remove
 
     agreed = False
-    with OllamaClient() as client, nullcontext() if dry_run else setup_lock(out):
+    with OllamaClient() as client, nullcontext() if dry_run else ledger_lock(out):
         removal = _removal(client, name, with_base=with_base)
         check_can_ask(out, yes=yes, dry_run=dry_run)
         if not dry_run:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from assistant.cli import setup_lock
 from assistant.cli.layout import paragraph
 from assistant.cli.output import Output, text_width
 from assistant.errors import AssistantError, OllamaError
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from assistant.provision.drift import Drift
     from assistant.provision.records import Ledger, LedgerEntry
 
-LOCK_WAIT_S = 60.0
 REGISTRY_TIMEOUT_S = 5.0
 
 
@@ -73,23 +72,17 @@ def bases_of(out: Output, ledger: Ledger) -> Bases:
             return Bases()
 
 
-@contextmanager
-def setup_lock(out: Output) -> Iterator[None]:
+def ledger_lock(out: Output) -> AbstractContextManager[None]:
     """Hold the lock of setup, so that nothing else changes aliases or the ledger meanwhile.
 
     Raises:
         FileProblemError: another process holds it for longer than a minute.
     """
-    from assistant.lock import writing
-    from assistant.paths import data_folder
-
-    with writing(
-        data_folder() / "setup.lock",
-        wait_s=LOCK_WAIT_S,
-        held_by="is setting up models",
-        on_wait=lambda: out.note("Waiting for another assistant process that sets up models."),
-    ):
-        yield
+    return setup_lock.setup_lock(
+        out,
+        waiting="Waiting for another assistant process that sets up models.",
+        wait_s=setup_lock.LOCK_WAIT_S,
+    )
 
 
 def drifts_of(

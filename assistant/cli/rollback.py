@@ -53,14 +53,14 @@ def rollback(out: Output, role: str | None, yes: bool, dry_run: bool) -> None:
         )
         return
     from assistant.cli.confirm import check_can_ask, confirmed
-    from assistant.cli.models_server import setup_lock
+    from assistant.cli.models_server import ledger_lock
     from assistant.ollama.client import OllamaClient
     from assistant.provision.undo import plan_rollback, roll_back
 
     _history(read_ledger(), role)
     check_can_ask(out, yes=yes, dry_run=dry_run)
     agreed = False
-    with OllamaClient() as client, nullcontext() if dry_run else setup_lock(out):
+    with OllamaClient() as client, nullcontext() if dry_run else ledger_lock(out):
         ledger = read_ledger()
         plan = plan_rollback(client, ledger, _history(ledger, role))
         if not dry_run:

@@ -128,16 +128,10 @@ def setup(
 
 def _set_up(out: Output, job: SetupJob, *, yes: bool) -> None:
     """Make the plan and do it, one setup at a time on this account."""
-    from assistant.lock import writing
-    from assistant.paths import data_folder
+    from assistant.cli.setup_lock import setup_lock
 
-    with writing(
-        data_folder() / "setup.lock",
-        held_by="is setting up models",
-        on_wait=lambda: out.note(
-            "Another assistant is setting up models; waiting for it. Ctrl-C stops waiting."
-        ),
-    ):
+    waiting = "Another assistant is setting up models; waiting for it. Ctrl-C stops waiting."
+    with setup_lock(out, waiting=waiting):
         plan = job.plan()
         if plan.is_done:
             _say_done(out, job, plan)

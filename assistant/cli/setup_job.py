@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from assistant.cli.clock import now
 from assistant.errors import AssistantError, OfflineError, OllamaError, UsageError
 
 if TYPE_CHECKING:
@@ -191,9 +191,14 @@ class SetupJob:
 
     def measured(self) -> dict[str, Measured]:
         """Return what the ledger has measured, by role."""
-        from assistant.provision.ledger import current_entry
+        from assistant.errors import FileProblemError
+        from assistant.provision.ledger import read_ledger
 
-        entries = [current_entry(role) for role in self.request.roles]
+        try:
+            ledger = read_ledger()
+        except FileProblemError:
+            return {}
+        entries = [ledger.current(role) for role in self.request.roles]
         return {e.role: e.measured for e in entries if e and e.role and e.measured}
 
     def tidy_up(self) -> None:
@@ -429,8 +434,3 @@ class SetupJob:
         from assistant.cli.setup_request import DEFAULT_ROLES
 
         return self.request.roles != DEFAULT_ROLES
-
-
-def now() -> str:
-    """Return the time as ISO 8601, to the second, with its zone."""
-    return datetime.now(UTC).astimezone().isoformat(timespec="seconds")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from assistant.cli.layout import paragraph, table
+from assistant.provision.wording import listed
 from assistant.units import GB, KB, MB, gb, gib, tokens
 
 if TYPE_CHECKING:
@@ -207,11 +208,11 @@ def _what_happens(plan: Plan) -> list[str]:
     pending = (s for s in plan.steps if s.kind == "pull" and s.state != "done")
     unknown = [step.model for step in pending if not step.bytes]
     if unknown:
-        sentences.append(f"Downloads {_listed(unknown)}, whose size is not known.")
+        sentences.append(f"Downloads {listed(unknown)}, whose size is not known.")
     made = [t.alias for t in plan.targets if _is_pending(plan, t.role)]
     if made:
         each = "each " if len(made) > 1 else ""
-        sentences.append(f"Creates {_listed(made)}, {each}verified by running it.")
+        sentences.append(f"Creates {listed(made)}, {each}verified by running it.")
     all_stay = all(target.stays_loaded for target in plan.targets)
     if plan.together_bytes and plan.memory_bytes and all_stay:
         where = "the GPU" if plan.on_gpu else "RAM"
@@ -271,7 +272,3 @@ def _licences(targets: Sequence[RoleTarget]) -> list[str]:
 
 def _sentences(sentences: Sequence[str], *, width: int) -> str:
     return "\n".join(paragraph(each, width=width, hanging="  ") for each in sentences)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -389,16 +389,11 @@ def _make(out: Output, client: OllamaClient, variant: Variant) -> Applied:
     """Make the variant while holding the setup lock."""
     from datetime import UTC, datetime
 
-    from assistant.lock import writing
-    from assistant.paths import data_folder
+    from assistant.cli.setup_lock import setup_lock
     from assistant.provision.tune_apply import apply_variant
 
     def now() -> str:
         return datetime.now(UTC).isoformat(timespec="seconds")
 
-    with writing(
-        data_folder() / "setup.lock",
-        held_by="is setting up models",
-        on_wait=lambda: out.note("Waiting for another setup to end."),
-    ):
+    with setup_lock(out, waiting="Waiting for another setup to end."):
         return apply_variant(client, variant, now=now, on_step=lambda step: _note(out, step))

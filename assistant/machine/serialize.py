@@ -25,7 +25,8 @@ _MOST_BYTES: Final = 2**60
 def machine_to_dict(machine: Machine) -> dict[str, Any]:
     """Return the machine as the `data` of `assistant hardware --json`: only JSON values."""
     return {
-        field.name: _plain(getattr(machine, field.name)) for field in dataclasses.fields(machine)
+        field.name: plain_json(getattr(machine, field.name))
+        for field in dataclasses.fields(machine)
     }
 
 
@@ -51,11 +52,14 @@ def machine_from_dict(data: object) -> Machine:
     return machine
 
 
-def _plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
+    """Return a record, with all that is in it, as plain JSON values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return {f.name: plain_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, tuple | list):
+        return [plain_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain_json(item) for key, item in value.items()}
     return value
 
 

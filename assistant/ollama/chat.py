@@ -121,9 +121,9 @@ def chat(
                 done_reason=line.get("done_reason"),
                 prompt_tokens=_count(line.get("prompt_eval_count")),
                 generated_tokens=_count(line.get("eval_count")),
-                load_s=_seconds(line.get("load_duration")),
-                prompt_s=_seconds(line.get("prompt_eval_duration")),
-                decode_s=_seconds(line.get("eval_duration")),
+                load_s=wire.seconds(line.get("load_duration")),
+                prompt_s=wire.seconds(line.get("prompt_eval_duration")),
+                decode_s=wire.seconds(line.get("eval_duration")),
             )
     raise StreamBrokenError(f"the model {model!r} stopped in the middle of its answer.")
 
@@ -247,7 +247,3 @@ def _said(content: bytes) -> str:
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _seconds(nanoseconds: object) -> float | None:
-    return nanoseconds / 1e9 if isinstance(nanoseconds, int) and nanoseconds > 0 else None

@@ -288,8 +288,8 @@ class OllamaClient:
         return EmbedReply(
             dimension=len(vectors[0]),
             prompt_tokens=_integer(answer.get("prompt_eval_count")),
-            total_s=_seconds(answer.get("total_duration")),
-            load_s=_seconds(answer.get("load_duration")),
+            total_s=wire.seconds(answer.get("total_duration")),
+            load_s=wire.seconds(answer.get("load_duration")),
         )
 
     def _listed(self, path: str) -> list[dict[str, Any]]:
@@ -407,10 +407,6 @@ def _integer(value: object) -> int | None:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-def _seconds(nanoseconds: object) -> float | None:
-    return nanoseconds / 1e9 if isinstance(nanoseconds, int) and nanoseconds > 0 else None
 
 
 def _kind(error: Exception) -> str:

@@ -106,6 +106,11 @@ def request_json(
     return answer
 
 
+def seconds(nanoseconds: object) -> float | None:
+    """Return a duration of the server's in seconds; None where it says none."""
+    return nanoseconds / 1e9 if isinstance(nanoseconds, int) and nanoseconds > 0 else None
+
+
 def _connection(address: ServerAddress, timeout_s: float) -> HTTPConnection:
     import http.client
 

@@ -28,10 +28,10 @@ from assistant.provision.targets import role_target, shorter_target
 from assistant.provision.together import (
     Sized,
     Wanted,
-    listed,
     size_together,
     together_bytes,
 )
+from assistant.provision.wording import listed
 from assistant.recommend.candidates import builds, pull_name
 from assistant.recommend.records import Needs, Pick, Role
 from assistant.recommend.roles import role_profile

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from assistant.errors import FileProblemError, UsageError
 from assistant.files import write_atomically
+from assistant.machine.serialize import plain_json
 from assistant.ollama.server_address import configured_address
 from assistant.paths import data_folder
 from assistant.provision.migrate import LEDGER_VERSION, migrate
@@ -210,7 +211,7 @@ def _keep_previous(path: Path) -> None:
 
 def ledger_to_dict(ledger: Ledger) -> dict[str, Any]:
     """Return the ledger as plain JSON values."""
-    return {"version": LEDGER_VERSION, **_plain(ledger)}
+    return {"version": LEDGER_VERSION, **plain_json(ledger)}
 
 
 def ledger_from_dict(data: Any) -> Ledger:
@@ -272,13 +273,3 @@ def _known(kind: Any, data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of the fields that the record has; what a newer version added is left."""
     names = {each.name for each in dataclasses.fields(kind)}
     return {name: value for name, value in data.items() if name in names}
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return value

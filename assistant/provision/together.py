@@ -25,6 +25,7 @@ from assistant.provision.contexts import (
     why_asked,
 )
 from assistant.provision.room_left import machine_beside
+from assistant.provision.wording import listed
 from assistant.recommend.roles import RoleProfile
 
 MODELS_PER_GPU: Final = 3
@@ -110,11 +111,6 @@ def together_bytes(sized: Sequence[Sized], *, on_gpu: bool) -> int:
     """Return what those that stay loaded take of the GPUs, or of the RAM without any."""
     files = {_file(each.facts): each.choice.estimate for each in sized if each.stays_loaded}
     return sum((e.gpu if on_gpu else e.memory).total_bytes for e in files.values())
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names as people list them: `one, two and three`."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _models(wanted: Sequence[Wanted], machine: Machine) -> list[_Model]:

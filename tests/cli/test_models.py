@@ -601,7 +601,7 @@ with writing(Path(sys.argv[1])):
 def test_another_setup_is_waited_for(
     provisioned: OllamaServer, run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assistant.cli.models_server.LOCK_WAIT_S", 0.2)
+    monkeypatch.setattr("assistant.cli.setup_lock.LOCK_WAIT_S", 0.2)
     command = [sys.executable, "-c", HOLDER, str(data_folder() / "setup.lock")]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
